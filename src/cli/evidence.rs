@@ -14,7 +14,7 @@ use crate::evidence::{
 };
 use crate::mail::{Clock, UnixMillis};
 use crate::seal::{Hash, KeptElsewhere};
-use crate::trace::{TraceReader, date_of_day, last_stated};
+use crate::trace::{TraceReader, clean, date_of_day, last_stated};
 
 /// What `evidence` takes.
 #[derive(Debug, clap::Args)]
@@ -153,15 +153,21 @@ fn verdict<T: serde::Serialize>(
             None => lines.push("Nothing was altered, removed or exchanged.".to_owned()),
             Some((first, rest)) => {
                 lines.push(format!("BROKEN. The first place:\n  {first}"));
-                lines.extend(rest.iter().take(BREAKS_SHOWN).map(|one| format!("  {one}")));
-                if rest.len() > BREAKS_SHOWN {
-                    lines.push(format!("  and {} more", rest.len().saturating_sub(BREAKS_SHOWN)));
-                }
+                lines.extend(broken(rest));
             }
         }
         lines.join("\n")
     })?;
     Ok(if breaks.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
+}
+
+/// Places, a line each, up to a number.
+fn broken(places: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = places.iter().take(BREAKS_SHOWN).map(|one| format!("  {one}")).collect();
+    if places.len() > BREAKS_SHOWN {
+        lines.push(format!("  and {} more", places.len().saturating_sub(BREAKS_SHOWN)));
+    }
+    lines
 }
 
 fn record_in_words(found: &Verification) -> String {
@@ -181,7 +187,7 @@ fn heading(
     first_key: Option<Hash>,
     (statements, stamped): (usize, usize),
 ) -> Vec<String> {
-    let mut lines = vec![format!("Record of {}", site.unwrap_or("an unknown relay"))];
+    let mut lines = vec![format!("Record of {}", clean(site.unwrap_or("an unknown relay")))];
     lines.extend(
         first_key
             .map(|key| format!("Its first key is {key}: compare it with what you have kept, or keep it.")),
@@ -208,6 +214,13 @@ fn day_row(day: &DayVerdict) -> Vec<String> {
 
 fn package_in_words(found: &PackageVerification) -> String {
     let mut lines = heading(found.site.as_deref(), found.first_key, (found.statements, found.stamped));
+    if let (Some(partner), Some(from), Some(to), Some(made_at)) =
+        (&found.partner, &found.from, &found.to, &found.made_at)
+    {
+        lines.push(clean(&format!(
+            "The package is about {partner}, from {from} to {to}, and was made at {made_at}."
+        )));
+    }
     lines.push(format!("{} as sealed.", counted(found.events, "event")));
     lines.join("\n")
 }
@@ -224,8 +237,8 @@ fn exported(args: &ExportArgs) -> Result<ExitCode, Failure> {
         PathBuf::from(format!("evidence-{}-{from}-{to}", file_name(&args.partner)))
     });
     let kept = KeptElsewhere { last_number: last_number(&config.data_dir)?, ..KeptElsewhere::default() };
-    let reader = TraceReader::open(&config.data_dir)?;
-    let summary = export(&reader, &scope, &kept, &folder).map_err(failure)?;
+    let mut reader = TraceReader::open(&config.data_dir)?;
+    let summary = export(&mut reader, &config.data_dir, &scope, &kept, &folder).map_err(failure)?;
     show(args.json, &summary, |summary| in_words(summary, &folder))
 }
 
@@ -246,13 +259,18 @@ fn scope(args: &ExportArgs, config: &Config) -> Result<ExportScope, Failure> {
             requirement: one.requirement.clone(),
         })
         .collect();
+    // One that is not configured any more may still be in the record, as a partner or as a connector.
+    let is_anothers = all.iter().any(|one| one.partner.is_some() && &*one.name == name)
+        && !connectors.iter().any(|one| one.name == name);
+    let names = connectors.iter().map(|one| one.name.clone());
+    let names = names.chain((!is_anothers).then(|| name.to_owned())).collect();
     if connectors.is_empty() {
-        // One that is not configured any more may still be in the record.
         complain(&format!("no connector of {name} is configured: the record is searched for that name only"));
     }
     Ok(ExportScope {
         partner: name.to_owned(),
         connectors,
+        names,
         from: args.from,
         to: args.to,
         made_at: Clock::wall(),
@@ -262,7 +280,9 @@ fn scope(args: &ExportArgs, config: &Config) -> Result<ExportScope, Failure> {
 fn failure(fault: ExportFault) -> Failure {
     let exit = match &fault {
         ExportFault::Broken(_) | ExportFault::Nothing => EXIT_NO,
-        ExportFault::Store(_) | ExportFault::File(..) => EXIT_IO,
+        ExportFault::Store(_) | ExportFault::File(..) | ExportFault::Key(_) | ExportFault::AnotherKey => {
+            EXIT_IO
+        }
     };
     Failure::new(exit, fault)
 }
@@ -280,6 +300,12 @@ fn in_words(summary: &ExportSummary, folder: &Path) -> String {
             "{} not sealed yet and left out: that is done within the hour, or when the relay stops.",
             counted(summary.left_out.not_sealed, "event")
         ));
+    }
+    if !summary.breaks.is_empty() {
+        lines.push(
+            "The record is broken elsewhere; the events of these days are as they were sealed:".to_owned(),
+        );
+        lines.extend(broken(&summary.breaks));
     }
     lines.extend(
         summary
@@ -317,5 +343,5 @@ fn hash(text: &str) -> Result<Hash, String> {
     Hash::from_hex(text).ok_or_else(|| "it is not 64 hexadecimal digits".to_owned())
 }
 
-/// Places beside the first that are shown; `--json` has all.
+/// Places that are shown; `--json` has all.
 const BREAKS_SHOWN: usize = 20;

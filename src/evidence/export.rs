@@ -1,57 +1,87 @@
 //! Writes what an auditor is given: events of one partner, each with the proof that it is in the sealed record.
 
-use std::collections::BTreeSet;
-use std::fs::{DirBuilder, File};
-use std::io::{BufWriter, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::fault::ExportFault;
+use super::folder::{FolderListing, LineFile, PackageFolder, STAMPS_FOLDER, hash_of_file};
+use super::manifest::{
+    MANIFEST, MANIFEST_FILE, MANIFEST_VERSION, PackageManifest, SIGNATURE_FILE, announced_key,
+};
 use super::package::{
     DECISIONS_FILE, DecisionLine, EVENTS_FILE, EventLine, SCRIPT_FILE, STATEMENTS_FILE, StatementLine,
+    last_of,
 };
 use super::page;
+use super::scope::ExportScope;
 use super::select::Selection;
-use super::summary::{EventTable, ExportScope, ExportSummary};
-use super::verify::Verification;
-use crate::seal::{Chain, Hash, KeptElsewhere, PartSeal, SignedStatement, StatementBody, WholeTree};
-use crate::trace::{RecordPart, TraceReader, date_of_day};
+use super::summary::{EventTable, ExportSummary, LoweredLine, SummaryGrounds};
+use super::verify::{RecordBreak, Verification};
+use crate::mail::UnixMillis;
+use crate::seal::{Chain, Hash, KeptElsewhere, PartSeal, SignedStatement, SiteKey, StatementBody, WholeTree};
+use crate::trace::{EventFacts, EventKind, RecordPart, TraceFilter, TraceReader, date_of_day, site_key};
 
-/// Writes the package to a folder, which must not exist.
+/// Writes the package to a folder, which must not exist. The key that signs it is in `data_dir`.
 ///
 /// # Errors
 /// [`ExportFault`]; what was written of the package until then is removed.
 pub fn export(
-    reader: &TraceReader,
+    reader: &mut TraceReader,
+    data_dir: &Path,
     scope: &ExportScope,
     kept: &KeptElsewhere,
     folder: &Path,
 ) -> Result<ExportSummary, ExportFault> {
     let (from, to) = (date_of_day(scope.from), date_of_day(scope.to));
     let is_wanted = |day: &str| (from.as_str()..=to.as_str()).contains(&day);
-    let found = Verification::of(reader, kept, is_wanted)?;
-    if let Some(first) = found.breaks.first() {
-        return Err(ExportFault::Broken(Box::new(first.clone())));
-    }
+    let mut found = Verification::of(reader, kept, is_wanted)?;
+    let breaks = breaks_elsewhere(&found.breaks, is_wanted)?;
     let (statements, parts) = reader.record()?;
-    let parts: Vec<SealedPart> = sealed_parts(&statements, &parts)
-        .into_iter()
-        .filter(|one| is_wanted(&date_of_day(one.part.day)))
-        .collect();
+    let chain = Chain::verified(&statements);
+    // The relay may have stated something meanwhile.
+    (found.statements, found.stamped) = (chain.statements.len(), chain.stamped);
+    found.last = last_of(&chain);
+    let mut parts = sealed_parts(&chain, &parts);
+    parts.retain(|one| is_wanted(&date_of_day(one.part.day)));
     if parts.is_empty() {
         return Err(ExportFault::Nothing);
     }
-    DirBuilder::new()
-        .mode(0o700)
-        .create(folder)
-        .map_err(|fault| ExportFault::File(folder.to_owned(), fault))?;
-    let mut package = PackageWriter::new(folder);
-    let done = package.write(reader, scope, (&statements, &parts), found);
+    let public_key = announced_key(&chain).ok_or(ExportFault::Nothing)?;
+    let key = site_key(data_dir, &public_key).map_err(ExportFault::Key)?.ok_or(ExportFault::AnotherKey)?;
+    let earlier = began_before(reader, scope)?;
+    let made = PackageFolder::create(folder)?;
+    let mut package = PackageWriter { folder: &made, decisions: BTreeSet::new() };
+    let grounds = SummaryGrounds { found, breaks, earlier };
+    let done = package.write(reader, scope, (&statements, &parts), grounds).and_then(|(summary, counts)| {
+        sign(&made, folder, &key, manifest(&summary, counts, &statements))?;
+        Ok(summary)
+    });
     if done.is_err() {
         // What is half there must not be taken for a package.
-        let _removed = std::fs::remove_dir_all(folder);
+        made.remove();
     }
     done
+}
+
+/// What is broken elsewhere in the record, in words that say nothing of events of others.
+fn breaks_elsewhere(
+    breaks: &[RecordBreak],
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, ExportFault> {
+    let told = |one: &RecordBreak| match one {
+        RecordBreak::Chain(fault) => Ok(fault.to_string()),
+        // One of the two days is among those that were verified.
+        RecordBreak::AnotherDay { .. } => Err(ExportFault::Broken(Box::new(one.clone()))),
+        RecordBreak::Altered { .. }
+        | RecordBreak::Removed { .. }
+        | RecordBreak::Added { .. }
+        | RecordBreak::Exchanged { .. }
+        | RecordBreak::Replaced { .. } => match one.day() {
+            Some(day) if !is_wanted(day) => Ok(format!("{day}: events were altered, added or removed")),
+            Some(_) | None => Err(ExportFault::Broken(Box::new(one.clone()))),
+        },
+    };
+    breaks.iter().map(told).collect()
 }
 
 /// A part with the last statement that seals it.
@@ -61,46 +91,61 @@ struct SealedPart {
     seal: PartSeal,
 }
 
-fn sealed_parts(statements: &[SignedStatement], parts: &[RecordPart]) -> Vec<SealedPart> {
-    let chain = Chain::verified(statements);
-    let last_seal = |part: &RecordPart| {
-        chain.statements.iter().rev().find_map(|(statement, _)| match &statement.about {
-            StatementBody::Checkpoint(seal) | StatementBody::Closed(seal) if seal.part == part.part => {
-                Some((statement.number, seal.clone()))
-            }
-            StatementBody::Checkpoint(_)
-            | StatementBody::Closed(_)
-            | StatementBody::Begun { .. }
-            | StatementBody::Removed { .. }
-            | StatementBody::NextKey { .. } => None,
-        })
-    };
+fn sealed_parts(chain: &Chain, parts: &[RecordPart]) -> Vec<SealedPart> {
+    let mut seals: BTreeMap<u64, (u64, &PartSeal)> = BTreeMap::new();
+    for (statement, _) in &chain.statements {
+        if let StatementBody::Checkpoint(seal) | StatementBody::Closed(seal) = &statement.about {
+            seals.insert(seal.part, (statement.number, seal));
+        }
+    }
     let sealed = |part: &RecordPart| {
-        last_seal(part).map(|(statement, seal)| SealedPart { part: *part, statement, seal })
+        let (statement, seal) = seals.get(&part.part)?;
+        Some(SealedPart { part: *part, statement: *statement, seal: (*seal).clone() })
     };
     parts.iter().filter_map(sealed).collect()
 }
 
+/// Overrides of these connectors that had begun before the first day, and had not ended.
+fn began_before(reader: &mut TraceReader, scope: &ExportScope) -> rusqlite::Result<Vec<LoweredLine>> {
+    let until = UnixMillis(UnixMillis::of_day(scope.from).0.saturating_sub(1));
+    let mut found = Vec::new();
+    for name in &scope.names {
+        let filter = TraceFilter {
+            connector: Some(name.clone()),
+            kinds: vec![EventKind::Override],
+            until: Some(until),
+            ..TraceFilter::default()
+        };
+        let last = reader.search(&filter, 1)?.into_iter().next();
+        let is_lowered = |facts: &EventFacts| facts.level.is_some() && facts.connector.as_ref() == Some(name);
+        found.extend(last.filter(|event| is_lowered(&event.facts)).map(|event| LoweredLine {
+            at: event.at,
+            connector: name.clone(),
+            what: event.facts.words.join("; "),
+            began_before: true,
+        }));
+    }
+    Ok(found)
+}
+
+/// Lines in the files of a package: events, decisions and statements.
+type LineCounts = (u64, u64, u64);
+
 struct PackageWriter<'a> {
-    folder: &'a Path,
+    folder: &'a PackageFolder<'a>,
     /// Decisions that were written.
     decisions: BTreeSet<Hash>,
 }
 
-impl<'a> PackageWriter<'a> {
-    fn new(folder: &'a Path) -> Self {
-        Self { folder, decisions: BTreeSet::new() }
-    }
-
+impl PackageWriter<'_> {
     fn write(
         &mut self,
         reader: &TraceReader,
         scope: &ExportScope,
         (statements, parts): (&[SignedStatement], &[SealedPart]),
-        found: Verification,
-    ) -> Result<ExportSummary, ExportFault> {
-        let mut selection =
-            Selection::new(&scope.partner, scope.connectors.iter().map(|one| one.name.clone()));
+        grounds: SummaryGrounds,
+    ) -> Result<(ExportSummary, LineCounts), ExportFault> {
+        let mut selection = Selection::new(scope);
         for one in parts {
             reader.record_lines(&one.part, |line| {
                 if line.seq <= one.seal.last_seq {
@@ -109,36 +154,36 @@ impl<'a> PackageWriter<'a> {
                 Ok::<(), rusqlite::Error>(())
             })?;
         }
-        let mut lines = LineFile::new(self.folder, STATEMENTS_FILE)?;
-        for statement in statements {
-            lines.write(&StatementLine::of(statement))?;
-            self.stamp(statement)?;
-        }
-        lines.end()?;
+        selection.learned();
+        let stated = self.statements(statements)?;
         let mut table = EventTable::create(self.folder)?;
         let (mut events, mut decisions) =
-            (LineFile::new(self.folder, EVENTS_FILE)?, LineFile::new(self.folder, DECISIONS_FILE)?);
+            (self.folder.lines(EVENTS_FILE)?, self.folder.lines(DECISIONS_FILE)?);
         for one in parts {
             self.part(reader, one, &mut selection, (&mut events, &mut decisions, &mut table))?;
         }
-        events.end()?;
-        decisions.end()?;
-        let summary = table.summary(scope, found, (selection.messages(), selection.left_out))?;
-        self.put(SCRIPT_FILE, include_str!("verify.py"))?;
-        let text = serde_json::to_string_pretty(&summary.0).unwrap_or_default();
-        self.put("summary.json", &text)?;
-        self.put("index.html", &page::page(scope, &summary.0, &summary.1).into_string())?;
-        Ok(summary.0)
+        let counts = (events.end()?, decisions.end()?, stated);
+        let (summary, rows) = table.summary(scope, grounds, (selection.messages(), selection.gaps()))?;
+        self.folder.put(SCRIPT_FILE, include_bytes!("verify.py"))?;
+        self.folder.put("summary.json", &serde_json::to_vec_pretty(&summary).unwrap_or_default())?;
+        self.folder.put("index.html", page::page(scope, &summary, &rows).into_string().as_bytes())?;
+        Ok((summary, counts))
     }
 
-    /// A statement with its time stamp, as files for the tools that verify such.
-    fn stamp(&self, statement: &SignedStatement) -> Result<(), ExportFault> {
-        let Some(stamp) = &statement.stamp else { return Ok(()) };
-        let folder = self.folder.join("stamps");
-        let told = |fault| ExportFault::File(folder.clone(), fault);
-        std::fs::create_dir_all(&folder).map_err(told)?;
-        std::fs::write(folder.join(format!("{}.json", statement.number)), &statement.text).map_err(told)?;
-        std::fs::write(folder.join(format!("{}.tsr", statement.number)), stamp).map_err(told)
+    /// The statements, and those with a time stamp also as files for the tools that verify such.
+    fn statements(&self, statements: &[SignedStatement]) -> Result<u64, ExportFault> {
+        let mut lines = self.folder.lines(STATEMENTS_FILE)?;
+        if statements.iter().any(|one| one.stamp.is_some()) {
+            self.folder.folder(STAMPS_FOLDER)?;
+        }
+        for statement in statements {
+            lines.write(&StatementLine::of(statement))?;
+            let Some(stamp) = &statement.stamp else { continue };
+            let name = format!("{STAMPS_FOLDER}/{}", statement.number);
+            self.folder.put(&format!("{name}.json"), statement.text.as_bytes())?;
+            self.folder.put(&format!("{name}.tsr"), stamp)?;
+        }
+        lines.end()
     }
 
     /// The events of a part that are shown, with the path of each to the root.
@@ -146,7 +191,7 @@ impl<'a> PackageWriter<'a> {
         &mut self,
         reader: &TraceReader,
         one: &SealedPart,
-        selection: &mut Selection,
+        selection: &mut Selection<'_>,
         (events, decisions, table): (&mut LineFile, &mut LineFile, &mut EventTable),
     ) -> Result<(), ExportFault> {
         let (mut leaves, mut shown) = (Vec::new(), Vec::new());
@@ -162,44 +207,61 @@ impl<'a> PackageWriter<'a> {
             {
                 decisions.write(&DecisionLine { hash, text: text.to_owned() })?;
             }
-            shown.push((index, line.line.to_owned()));
+            shown.push(index);
             table.add(event.at, event.shown(decision))
         })?;
+        if shown.is_empty() {
+            return Ok(());
+        }
+        // The paths are known when every event was hashed, so it is read once more.
         let tree = WholeTree::of(leaves);
-        for (index, text) in shown {
-            let path = tree.path(index).unwrap_or_default();
-            events.write(&EventLine { statement: one.statement, path, text })?;
-        }
-        Ok(())
-    }
-
-    fn put(&self, name: &str, text: &str) -> Result<(), ExportFault> {
-        let path = self.folder.join(name);
-        std::fs::write(&path, text).map_err(|fault| ExportFault::File(path, fault))
+        let (mut shown, mut index) = (shown.into_iter().peekable(), 0_usize);
+        reader.record_lines(&one.part, |line| {
+            if shown.next_if_eq(&index).is_some() {
+                let (path, text) = (tree.path(index).unwrap_or_default(), line.line.to_owned());
+                events.write(&EventLine { statement: one.statement, path, text })?;
+            }
+            index = index.saturating_add(1);
+            Ok(())
+        })
     }
 }
 
-/// A file with one JSON object a line.
-struct LineFile {
-    path: PathBuf,
-    file: BufWriter<File>,
+fn manifest(
+    summary: &ExportSummary,
+    (events, decisions, stated): LineCounts,
+    statements: &[SignedStatement],
+) -> PackageManifest {
+    PackageManifest {
+        version: MANIFEST_VERSION,
+        what: MANIFEST.to_owned(),
+        site: summary.site.clone().unwrap_or_default(),
+        partner: summary.partner.clone(),
+        from: summary.from.clone(),
+        to: summary.to.clone(),
+        made_at: summary.made_at.clone(),
+        files: BTreeMap::new(),
+        events,
+        decisions,
+        statements: stated,
+        last_statement: statements.last().map_or_else(|| Hash::of(&[]), SignedStatement::hash),
+    }
 }
 
-impl LineFile {
-    fn new(folder: &Path, name: &str) -> Result<Self, ExportFault> {
-        let path = folder.join(name);
-        match File::create(&path) {
-            Ok(file) => Ok(Self { path, file: BufWriter::new(file) }),
-            Err(fault) => Err(ExportFault::File(path, fault)),
-        }
+/// Signs what is in the folder.
+fn sign(
+    made: &PackageFolder<'_>,
+    folder: &Path,
+    key: &SiteKey,
+    mut manifest: PackageManifest,
+) -> Result<(), ExportFault> {
+    let told = |(path, fault)| ExportFault::File(path, fault);
+    for name in FolderListing::of(folder).map_err(told)?.files {
+        let path = folder.join(&name);
+        let hash = hash_of_file(&path).map_err(|fault| told((path, fault)))?;
+        manifest.files.insert(name, hash);
     }
-
-    fn write(&mut self, line: &impl serde::Serialize) -> Result<(), ExportFault> {
-        let text = serde_json::to_string(line).unwrap_or_default();
-        writeln!(self.file, "{text}").map_err(|fault| ExportFault::File(self.path.clone(), fault))
-    }
-
-    fn end(mut self) -> Result<(), ExportFault> {
-        self.file.flush().map_err(|fault| ExportFault::File(self.path, fault))
-    }
+    let text = manifest.text();
+    made.put(MANIFEST_FILE, &text)?;
+    made.put(SIGNATURE_FILE, &key.sign(&text))
 }

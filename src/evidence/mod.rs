@@ -3,8 +3,11 @@
 mod event;
 mod export;
 mod fault;
+mod folder;
+mod manifest;
 mod package;
 mod page;
+mod scope;
 mod select;
 mod summary;
 #[cfg(test)]
@@ -14,7 +17,6 @@ mod verify;
 pub use export::export;
 pub use fault::ExportFault;
 pub use package::{PackageBreak, PackageVerification, verify_package};
-pub use summary::{
-    ExportScope, ExportSummary, LeftOut, LoweredLine, ScopeConnector, TransferCount, WithheldCount,
-};
+pub use scope::{ExportScope, ScopeConnector};
+pub use summary::{ExportSummary, LeftOut, LoweredLine, TransferCount, WithheldCount};
 pub use verify::{DayVerdict, LastStatement, RecordBreak, Verification};

@@ -10,11 +10,15 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::event::RecordedEvent;
+use super::folder::{FolderListing, STAMPS_FOLDER, hash_of_file};
+use super::manifest::{MANIFEST_FILE, PackageManifest, SIGNATURE_FILE, announced_key};
 use super::verify::LastStatement;
 use crate::mail::rfc3339;
 use crate::seal::{
-    Chain, ChainBreak, Hash, KeptElsewhere, PartSeal, SignedStatement, StatementBody, root_by_path,
+    Chain, ChainBreak, Hash, KeptElsewhere, PartSeal, SignedStatement, SitePublicKey, StatementBody,
+    root_by_path,
 };
+use crate::trace::clean;
 
 /// A statement in a package.
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,6 +75,14 @@ pub struct PackageVerification {
     pub version: u32,
     /// The name of the relay.
     pub site: Option<String>,
+    /// The partner, by the manifest, if that is signed; so are the next three.
+    pub partner: Option<String>,
+    /// The first day.
+    pub from: Option<String>,
+    /// The last day.
+    pub to: Option<String>,
+    /// When the package was made, in RFC 3339 format.
+    pub made_at: Option<String>,
     /// The fingerprint of its first key, which whoever relies on the package compares.
     pub first_key: Option<Hash>,
     /// Statements that can be relied on.
@@ -92,6 +104,9 @@ pub enum PackageBreak {
     /// Among the statements.
     #[error("{0}")]
     Chain(#[from] ChainBreak),
+    /// There is nothing that could prove anything.
+    #[error("{STATEMENTS_FILE} has no statement that can be relied on, so nothing is proved")]
+    Empty,
     /// A line can't be read.
     #[error("{file}, line {line} can't be read: it was altered")]
     Unreadable {
@@ -116,60 +131,267 @@ pub enum PackageBreak {
         /// The number of the event.
         seq: u64,
     },
+    /// An event is there twice, or in another place.
+    #[error(
+        "{EVENTS_FILE}, line {line}: event {seq} follows one that is not before it: lines were doubled or moved"
+    )]
+    Order {
+        /// The line.
+        line: u64,
+        /// The number of the event.
+        seq: u64,
+    },
+    /// A file about a time stamp does not say what the statement says.
+    #[error("{file} is not what {STATEMENTS_FILE} has of statement {number}")]
+    StampFile {
+        /// The file.
+        file: String,
+        /// The number of the statement.
+        number: u64,
+    },
+    /// A file is not there.
+    #[error("{} is missing", clean(.0))]
+    Absent(String),
+    /// A file is there that the package has not.
+    #[error("{} is not part of the package", clean(.0))]
+    Foreign(String),
+    /// A file is not what it was.
+    #[error("{} is not what was exported: it was altered", clean(.0))]
+    Changed(String),
+    /// The manifest is not signed.
+    #[error(
+        "{MANIFEST_FILE} is not signed by the key that the last statement leaves in effect: it was altered, or statements were \
+         added or removed"
+    )]
+    Unsigned,
+    /// The manifest can't be read.
+    #[error("{MANIFEST_FILE} can't be read: it was altered, or is of a newer version of Sealpost")]
+    Manifest,
+    /// The number of lines is another one.
+    #[error("{file} has {found} lines, and {MANIFEST_FILE} says {says}: some were added or removed")]
+    Count {
+        /// The file.
+        file: &'static str,
+        /// The number of its lines.
+        found: u64,
+        /// What it was.
+        says: u64,
+    },
+    /// The last statement is another one.
+    #[error("the last statement is not the one that {MANIFEST_FILE} names: statements were added or removed")]
+    LastStatement,
 }
 
 /// Verifies the files in a folder.
 ///
 /// # Errors
-/// A file is missing or can't be read.
+/// The folder or a file can't be read.
 pub fn verify_package(
     folder: &Path,
     kept: &KeptElsewhere,
 ) -> Result<PackageVerification, (PathBuf, io::Error)> {
-    let mut breaks = Vec::new();
+    let listing = FolderListing::of(folder)?;
+    let mut check = PackageCheck { folder, listing, breaks: Vec::new() };
     let mut statements = Vec::new();
-    each::<StatementLine>(folder, STATEMENTS_FILE, |line, read| match read {
+    let stated = check.each::<StatementLine>(STATEMENTS_FILE, |line, read, breaks| match read {
         Some(statement) => statements.push(statement.signed()),
         None => breaks.push(PackageBreak::Unreadable { file: STATEMENTS_FILE, line }),
     })?;
     let mut chain = Chain::verified(&statements);
     chain.compare(kept);
-    breaks.extend(chain.breaks.iter().cloned().map(PackageBreak::from));
-    let seals: BTreeMap<u64, PartSeal> =
-        chain.statements.iter().filter_map(|(one, _)| Some((one.number, seal_of(&one.about)?))).collect();
+    check.breaks.extend(chain.breaks.iter().cloned().map(PackageBreak::from));
+    if chain.statements.is_empty() {
+        check.breaks.push(PackageBreak::Empty);
+    }
     let mut decisions = BTreeSet::new();
-    each::<DecisionLine>(folder, DECISIONS_FILE, |line, read| match read {
+    let decided = check.each::<DecisionLine>(DECISIONS_FILE, |line, read, breaks| match read {
         Some(one) => {
             decisions.insert(Hash::of(one.text.as_bytes()));
         }
         None => breaks.push(PackageBreak::Unreadable { file: DECISIONS_FILE, line }),
     })?;
-    let mut events = 0_u64;
-    each::<EventLine>(folder, EVENTS_FILE, |line, read| {
-        let event = read.as_ref().and_then(|one| serde_json::from_str::<RecordedEvent>(&one.text).ok());
-        let (Some(read), Some(event)) = (read, event) else {
-            return breaks.push(PackageBreak::Unreadable { file: EVENTS_FILE, line });
-        };
-        let seq = event.seq;
-        if !seals.get(&read.statement).is_some_and(|seal| is_in(seal, seq, &read)) {
-            return breaks.push(PackageBreak::Altered { line, seq });
-        }
-        if event.decision.is_some_and(|hash| !decisions.contains(&hash)) {
-            return breaks.push(PackageBreak::Decision { line, seq });
-        }
-        events = events.saturating_add(1);
-    })?;
-    let (first, last) = (chain.statements.first(), chain.statements.last());
+    let (events, lines) = check.events(&chain, &decisions)?;
+    check.stamps(&statements)?;
+    let found = LinesFound {
+        counts: [(EVENTS_FILE, lines), (DECISIONS_FILE, decided), (STATEMENTS_FILE, stated)],
+        last: statements.last().map(SignedStatement::hash),
+    };
+    let manifest = check.manifest(announced_key(&chain), &found)?;
+    let first = chain.statements.first();
+    let of = |get: fn(&PackageManifest) -> &String| manifest.as_ref().map(get).cloned();
     Ok(PackageVerification {
         version: 1,
         site: first.map(|(one, _)| one.site.clone()),
+        partner: of(|one| &one.partner),
+        from: of(|one| &one.from),
+        to: of(|one| &one.to),
+        made_at: of(|one| &one.made_at),
         first_key: first.map(|(one, _)| one.key),
         statements: chain.statements.len(),
         stamped: chain.stamped,
-        last: last.map(|(one, hash)| LastStatement { number: one.number, at: rfc3339(one.at), hash: *hash }),
+        last: last_of(&chain),
         events,
-        breaks,
+        breaks: check.breaks,
     })
+}
+
+/// The last statement that can be relied on.
+pub(super) fn last_of(chain: &Chain) -> Option<LastStatement> {
+    let (last, hash) = chain.statements.last()?;
+    Some(LastStatement { number: last.number, at: rfc3339(last.at), hash: *hash })
+}
+
+/// What was counted in the files of a package.
+struct LinesFound {
+    counts: [(&'static str, u64); 3],
+    last: Option<Hash>,
+}
+
+/// A package that is verified, and what was found so far.
+struct PackageCheck<'a> {
+    folder: &'a Path,
+    listing: FolderListing,
+    breaks: Vec<PackageBreak>,
+}
+
+impl PackageCheck<'_> {
+    /// Reads a file line by line, and says how many it has. A line that is no such object, or too long, is `None`.
+    fn each<T: serde::de::DeserializeOwned>(
+        &mut self,
+        name: &str,
+        mut see: impl FnMut(u64, Option<T>, &mut Vec<PackageBreak>),
+    ) -> Result<u64, (PathBuf, io::Error)> {
+        if !self.listing.files.contains(name) {
+            self.breaks.push(PackageBreak::Absent(name.to_owned()));
+            return Ok(0);
+        }
+        let path = self.folder.join(name);
+        let told = |fault: io::Error| (path.clone(), fault);
+        let mut file = BufReader::new(File::open(&path).map_err(told)?);
+        let (mut octets, mut line) = (Vec::new(), 0_u64);
+        loop {
+            octets.clear();
+            let length = file.by_ref().take(LINE_MAX).read_until(b'\n', &mut octets).map_err(told)?;
+            if length == 0 {
+                return Ok(line);
+            }
+            line = line.saturating_add(1);
+            see(line, serde_json::from_slice(&octets).ok(), &mut self.breaks);
+        }
+    }
+
+    /// How many events are proved, and how many lines there are.
+    fn events(
+        &mut self,
+        chain: &Chain,
+        decisions: &BTreeSet<Hash>,
+    ) -> Result<(u64, u64), (PathBuf, io::Error)> {
+        let seals = chain.statements.iter().filter_map(|(one, _)| Some((one.number, seal_of(&one.about)?)));
+        let seals: BTreeMap<u64, &PartSeal> = seals.collect();
+        let (mut events, mut before) = (0_u64, None);
+        let lines = self.each::<EventLine>(EVENTS_FILE, |line, read, breaks| {
+            let event = read.as_ref().and_then(|one| serde_json::from_str::<RecordedEvent>(&one.text).ok());
+            let (Some(read), Some(event)) = (read, event) else {
+                return breaks.push(PackageBreak::Unreadable { file: EVENTS_FILE, line });
+            };
+            let seq = event.seq;
+            if before.replace(seq).is_some_and(|before| seq <= before) {
+                return breaks.push(PackageBreak::Order { line, seq });
+            }
+            if !seals.get(&read.statement).is_some_and(|seal| is_in(seal, seq, &read)) {
+                return breaks.push(PackageBreak::Altered { line, seq });
+            }
+            if event.decision.is_some_and(|hash| !decisions.contains(&hash)) {
+                return breaks.push(PackageBreak::Decision { line, seq });
+            }
+            events = events.saturating_add(1);
+        })?;
+        Ok((events, lines))
+    }
+
+    /// The files for the tools that verify time stamps.
+    fn stamps(&mut self, statements: &[SignedStatement]) -> Result<(), (PathBuf, io::Error)> {
+        for statement in statements {
+            let (number, Some(stamp)) = (statement.number, &statement.stamp) else { continue };
+            for (ending, octets) in [("json", statement.text.as_bytes()), ("tsr", stamp)] {
+                let file = format!("{STAMPS_FOLDER}/{number}.{ending}");
+                if !self.listing.files.contains(&file) {
+                    self.breaks.push(PackageBreak::Absent(file));
+                } else if self.hash(&file)? != Hash::of(octets) {
+                    self.breaks.push(PackageBreak::StampFile { file, number });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the manifest is signed, and the files are those that it names. It is answered only if it is signed.
+    fn manifest(
+        &mut self,
+        key: Option<SitePublicKey>,
+        found: &LinesFound,
+    ) -> Result<Option<PackageManifest>, (PathBuf, io::Error)> {
+        let absent =
+            [MANIFEST_FILE, SIGNATURE_FILE].into_iter().filter(|name| !self.listing.files.contains(*name));
+        let absent: Vec<PackageBreak> = absent.map(|name| PackageBreak::Absent(name.to_owned())).collect();
+        if !absent.is_empty() {
+            self.breaks.extend(absent);
+            return Ok(None);
+        }
+        let (octets, signature) = (self.read(MANIFEST_FILE)?, self.read(SIGNATURE_FILE)?);
+        let is_signed = key.is_some_and(|key| key.has_signed(&octets, &signature));
+        if !is_signed {
+            self.breaks.push(PackageBreak::Unsigned);
+        }
+        let Some(manifest) = PackageManifest::read(&octets) else {
+            self.breaks.push(PackageBreak::Manifest);
+            return Ok(None);
+        };
+        self.files(&manifest.files)?;
+        let says = [manifest.events, manifest.decisions, manifest.statements];
+        for ((file, found), says) in found.counts.into_iter().zip(says) {
+            if found != says {
+                self.breaks.push(PackageBreak::Count { file, found, says });
+            }
+        }
+        if found.last != Some(manifest.last_statement) {
+            self.breaks.push(PackageBreak::LastStatement);
+        }
+        Ok(Some(manifest).filter(|_| is_signed))
+    }
+
+    /// Compares what is there with what was exported. Only what is in the folder is opened.
+    fn files(&mut self, exported: &BTreeMap<String, Hash>) -> Result<(), (PathBuf, io::Error)> {
+        for (name, hash) in exported {
+            let absent = PackageBreak::Absent(name.clone());
+            if !self.listing.files.contains(name) {
+                if !self.breaks.contains(&absent) {
+                    self.breaks.push(absent);
+                }
+            } else if self.hash(name)? != *hash {
+                self.breaks.push(PackageBreak::Changed(name.clone()));
+            }
+        }
+        let is_known = |name: &&String| {
+            [MANIFEST_FILE, SIGNATURE_FILE].contains(&name.as_str()) || exported.contains_key(*name)
+        };
+        let foreign = self.listing.files.iter().filter(|name| !is_known(name)).chain(&self.listing.others);
+        self.breaks.extend(foreign.cloned().map(PackageBreak::Foreign));
+        Ok(())
+    }
+
+    fn hash(&self, name: &str) -> Result<Hash, (PathBuf, io::Error)> {
+        let path = self.folder.join(name);
+        hash_of_file(&path).map_err(|fault| (path, fault))
+    }
+
+    /// A small file.
+    fn read(&self, name: &str) -> Result<Vec<u8>, (PathBuf, io::Error)> {
+        let path = self.folder.join(name);
+        let mut octets = Vec::new();
+        let read = File::open(&path).and_then(|file| file.take(LINE_MAX).read_to_end(&mut octets));
+        read.map(|_| octets).map_err(|fault| (path, fault))
+    }
 }
 
 /// Whether an event has the place in a part that its number says.
@@ -179,32 +401,9 @@ fn is_in(seal: &PartSeal, seq: u64, line: &EventLine) -> bool {
     root_by_path(leaf, (index, seal.size()), &line.path) == Some(seal.root)
 }
 
-fn seal_of(about: &StatementBody) -> Option<PartSeal> {
-    match about {
-        StatementBody::Checkpoint(seal) | StatementBody::Closed(seal) => Some(seal.clone()),
-        StatementBody::Begun { .. } | StatementBody::Removed { .. } | StatementBody::NextKey { .. } => None,
-    }
-}
-
-/// Reads a file line by line. One that is no such object, or too long, is `None`.
-fn each<T: serde::de::DeserializeOwned>(
-    folder: &Path,
-    name: &str,
-    mut see: impl FnMut(u64, Option<T>),
-) -> Result<(), (PathBuf, io::Error)> {
-    let path = folder.join(name);
-    let told = |fault: io::Error| (path.clone(), fault);
-    let mut file = BufReader::new(File::open(&path).map_err(told)?);
-    let (mut octets, mut line) = (Vec::new(), 0_u64);
-    loop {
-        octets.clear();
-        let length = file.by_ref().take(LINE_MAX).read_until(b'\n', &mut octets).map_err(told)?;
-        if length == 0 {
-            return Ok(());
-        }
-        line = line.saturating_add(1);
-        see(line, serde_json::from_slice(&octets).ok());
-    }
+fn seal_of(about: &StatementBody) -> Option<&PartSeal> {
+    let (StatementBody::Checkpoint(seal) | StatementBody::Closed(seal)) = about else { return None };
+    Some(seal)
 }
 
 /// The statements, one a line.

@@ -2,7 +2,8 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::summary::{ExportScope, ExportSummary, PageRows, TransferCount, WithheldCount};
+use super::scope::ExportScope;
+use super::summary::{ExportSummary, PageRows, TransferCount, WithheldCount};
 use crate::console::{CONSOLE_STYLE, bars, number, table};
 use crate::trace::{TracedEvent, clean, said};
 
@@ -30,6 +31,7 @@ pub(super) fn page(scope: &ExportScope, summary: &ExportSummary, rows: &PageRows
                     (lowered(summary))
                     (messages(summary, &rows.events))
                     (left_out(summary))
+                    (broken(summary))
                     (proof(summary))
                 }
             }
@@ -61,7 +63,7 @@ fn requirements(summary: &ExportSummary) -> Markup {
     html! {
         section {
             h2 { "What is required" }
-            p.hint { "As configured when this was made. What was required of each message is with the message." }
+            p.hint { "By the configuration at the time when this was made. What was required of each message is with the message." }
             (table("Connectors", &["Direction", "Connector", "Mode", "Requirement"], &html! {
                 @for one in &summary.connectors {
                     tr { td { (one.direction) } th scope="row" { (one.name) } td { (one.mode) } td.why { (one.requirement) } }
@@ -100,7 +102,9 @@ fn lowered(summary: &ExportSummary) -> Markup {
             @if summary.overrides.is_empty() { p { "No requirement was overridden." } }
             @else {
                 (table("Overrides", &["At", "Connector", "What"], &html! {
-                    @for one in &summary.overrides { tr { td { (one.at) } th scope="row" { (one.connector) } td.why { (clean(&one.what)) } } }
+                    @for one in &summary.overrides {
+                        tr { td { (one.at) @if one.began_before { " (began before)" } } th scope="row" { (one.connector) } td.why { (clean(&one.what)) } }
+                    }
                 }))
             }
             @if summary.waived.is_empty() { p { "No session passed because a connector was only in audit." } }
@@ -140,6 +144,7 @@ fn left_out(summary: &ExportSummary) -> Markup {
             h2 { "What this does not show" }
             ul {
                 @if out.arrivals > 0 { li { (number(out.arrivals)) " messages went to others as well. How they came in is left out, since that names the others." } }
+                @if out.of_others > 0 { li { (number(out.of_others)) " events of this partner's messages are left out, since they name others: mail that was handed to another connector, and how mail from this partner went on." } }
                 @if out.not_sealed > 0 { li { (number(out.not_sealed)) " events of the last day, of all partners together, are not sealed yet and are left out." } }
                 @if out.removed > 0 { li { (number(out.removed)) " events of these days, of all partners together, were removed by the site's rules for keeping them, which is itself recorded." } }
                 @if out.dropped > 0 { li { (number(out.dropped)) " events of these days, of all partners together, could not be recorded: the disk was full or failed. That is itself recorded." } }
@@ -150,11 +155,24 @@ fn left_out(summary: &ExportSummary) -> Markup {
     }
 }
 
+fn broken(summary: &ExportSummary) -> Markup {
+    html! {
+        @if !summary.breaks.is_empty() {
+            section {
+                h2 { "Where the record is broken" }
+                p { "The events of these days are as they were sealed. Elsewhere, the record of the site is not whole; verifying this package names the same places among the statements." }
+                ul { @for one in &summary.breaks { li { (clean(one)) } } }
+            }
+        }
+    }
+}
+
 fn proof(summary: &ExportSummary) -> Markup {
     html! {
         section {
             h2 { "How to verify it" }
-            p { "Each event in " code { "events.jsonl" } " is a leaf of a Merkle tree (RFC 9162) with its path to the root. The root is in a signed statement in " code { "statements.jsonl" } "; each statement names the hash of the one before, and each key the one after it (Ed25519, RFC 8032). So nothing can be altered, and the first key is all that has to be trusted." }
+            p { "Each event in " code { "events.jsonl" } " is a leaf of a Merkle tree (RFC 9162) with its path to the root. The root is in a signed statement in " code { "statements.jsonl" } "; each statement names the hash of the one before, and each key the one after it (Ed25519, RFC 8032). So nothing can be altered, and the first key is all that has to be trusted. " code { "manifest.json" } " has the hash of each file of this package, also of this page; the key of the day on which it was made signs that (" code { "manifest.sig" } ")." }
+            p { "The statements are those of the whole record, so they also say how many events the site had in each hour, of whatever partner." }
             ol {
                 li { "Compare the fingerprint of the first key with what the site gave you by another way: " @if let Some(key) = &summary.first_key { code { (key) } } }
                 li { "Run " code { "python3 verify.py FINGERPRINT" } " in this folder. It needs Python and OpenSSL, and is short enough to be read. Or run " code { "sealpost evidence verify --package FOLDER --key FINGERPRINT" } "." }
@@ -162,7 +180,7 @@ fn proof(summary: &ExportSummary) -> Markup {
                     li { "Statements that close a day have time stamps of an authority (RFC 3161) in " code { "stamps" } ". With its certificates: " code { "openssl ts -verify -data stamps/N.json -in stamps/N.tsr -CAfile authority.pem" } "." }
                 }
                 @if let Some(last) = &summary.last {
-                    li { "Keep the hash of the last statement, number " (last.number) " of " (last.at) ": " code { (last.hash) } ". A later package must contain it; " code { "--statement" } " compares it." }
+                    li { "Keep the hash of the last statement, number " (last.number) " of " (last.at) ": " code { (last.hash) } ". A later package must contain it; " code { "--statement" } " compares it, as does " code { "python3 verify.py FINGERPRINT HASH" } "." }
                 }
             }
         }

@@ -3,44 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::fault::ExportFault;
+use super::folder::PackageFolder;
+use super::scope::{ExportScope, ScopeConnector};
+use super::select::SelectionGaps;
 use super::verify::{LastStatement, Verification};
 use crate::console::DayOfMail;
 use crate::mail::{UnixMillis, rfc3339};
 use crate::seal::Hash;
 use crate::trace::{TracedEvent, clean, date_of_day};
-
-/// What is exported.
-#[derive(Debug, Clone)]
-pub struct ExportScope {
-    /// The partner.
-    pub partner: String,
-    /// Its connectors, as they are configured now.
-    pub connectors: Vec<ScopeConnector>,
-    /// The first day, since 1970, in UTC.
-    pub from: i64,
-    /// The last day.
-    pub to: i64,
-    /// When the package is made.
-    pub made_at: UnixMillis,
-}
-
-/// A connector of the partner.
-#[derive(Debug, Clone, Serialize)]
-pub struct ScopeConnector {
-    /// Its name.
-    pub name: String,
-    /// Whether it is inbound or outbound.
-    pub direction: String,
-    /// Whether its requirement is enforced.
-    pub mode: String,
-    /// What it requires, in words, with the TLS profile if it has one.
-    pub requirement: String,
-}
 
 /// What a package holds.
 #[derive(Debug, Clone, Serialize)]
@@ -81,6 +56,8 @@ pub struct ExportSummary {
     pub overrides: Vec<LoweredLine>,
     /// What the package does not show.
     pub left_out: LeftOut,
+    /// Where the record is broken, but for the events of these days.
+    pub breaks: Vec<String>,
 }
 
 /// Transfers, by whether they were encrypted.
@@ -116,6 +93,8 @@ pub struct LoweredLine {
     pub connector: String,
     /// What was done, in words.
     pub what: String,
+    /// Whether that was before the first day, and lasted.
+    pub began_before: bool,
 }
 
 /// What a package does not show.
@@ -123,12 +102,24 @@ pub struct LoweredLine {
 pub struct LeftOut {
     /// Arrivals of messages that went to others as well.
     pub arrivals: u64,
+    /// What happened to messages of the partner at connectors of others: they were rerouted, or delivered onward.
+    pub of_others: u64,
     /// Events of these days that no statement seals yet.
     pub not_sealed: u64,
     /// Events of these days, of whatever partner, that were removed by the rules for keeping them.
     pub removed: u64,
     /// Events of these days, of whatever partner, that could not be kept.
     pub dropped: u64,
+}
+
+/// What the summary is made of, beside the events.
+#[derive(Debug)]
+pub(super) struct SummaryGrounds {
+    pub(super) found: Verification,
+    /// What is broken elsewhere in the record.
+    pub(super) breaks: Vec<String>,
+    /// Overrides that had begun before.
+    pub(super) earlier: Vec<LoweredLine>,
 }
 
 /// What the page shows beside the summary.
@@ -161,9 +152,8 @@ struct Span {
 }
 
 impl EventTable {
-    pub(super) fn create(folder: &Path) -> Result<Self, ExportFault> {
-        let path = folder.join("events.csv");
-        let file = File::create(&path).map_err(|fault| ExportFault::File(path.clone(), fault))?;
+    pub(super) fn create(folder: &PackageFolder<'_>) -> Result<Self, ExportFault> {
+        let (path, file) = folder.file("events.csv")?;
         let mut table = Self {
             path,
             file: csv::Writer::from_writer(file),
@@ -215,6 +205,7 @@ impl EventTable {
                 at: rfc3339(at),
                 connector: event.facts.connector.clone().unwrap_or_default(),
                 what: event.facts.words.join("; "),
+                began_before: false,
             });
         }
         let Some(decision) = &event.decision else { return };
@@ -233,11 +224,14 @@ impl EventTable {
     pub(super) fn summary(
         mut self,
         scope: &ExportScope,
-        found: Verification,
-        (messages, arrivals): (usize, u64),
+        grounds: SummaryGrounds,
+        (messages, gaps): (usize, SelectionGaps),
     ) -> Result<(ExportSummary, PageRows), ExportFault> {
         self.file.flush().map_err(|fault| ExportFault::File(self.path.clone(), fault))?;
-        let mut left_out = LeftOut { arrivals, ..LeftOut::default() };
+        let SummaryGrounds { found, breaks, mut earlier } = grounds;
+        earlier.append(&mut self.overrides);
+        let mut left_out =
+            LeftOut { arrivals: gaps.arrivals, of_others: gaps.of_others, ..LeftOut::default() };
         for day in &found.days {
             left_out.not_sealed = left_out.not_sealed.saturating_add(day.events.saturating_sub(day.sealed));
             left_out.removed = left_out.removed.saturating_add(day.removed);
@@ -260,8 +254,9 @@ impl EventTable {
             outbound: self.outbound,
             withheld: counted(self.withheld),
             waived: counted(self.waived),
-            overrides: self.overrides,
+            overrides: earlier,
             left_out,
+            breaks,
         };
         let last = scope.to.min(scope.made_at.day());
         if last.saturating_sub(scope.from) < DAYS_MAX {
@@ -344,10 +339,12 @@ fn cells(event: &TracedEvent) -> [String; 18] {
     cells.map(|cell| harmless(&cell))
 }
 
-/// A cell that no spreadsheet takes for a formula: others have written part of it.
+/// A cell that no spreadsheet takes for a formula: others have written part of it. Some leave out what is before it.
 fn harmless(cell: &str) -> String {
+    let is_formula =
+        cell.starts_with(['\t', '\r', '\n']) || cell.trim_start().starts_with(['=', '+', '-', '@']);
     let text = clean(cell);
-    if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
+    if is_formula { format!("'{text}") } else { text }
 }
 
 /// Days of a chart that shows also those without mail.
@@ -363,6 +360,9 @@ mod tests {
     fn no_cell_is_a_formula() {
         assert_eq!(harmless("=HYPERLINK(\"http://evil.example\")"), "'=HYPERLINK(\"http://evil.example\")");
         assert_eq!(harmless("@SUM(A1)"), "'@SUM(A1)");
+        for begins in ["\t=A1", "\r=A1", "\n", " =A1", "-1"] {
+            assert!(harmless(begins).starts_with('\''), "{begins:?}");
+        }
         assert_eq!(harmless("a@b.example"), "a@b.example");
     }
 }

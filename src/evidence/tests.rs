@@ -4,9 +4,15 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::export::export;
+use super::fault::ExportFault;
+use super::package::verify_package;
+use super::scope::ExportScope;
+use super::summary::ExportSummary;
 use super::verify::{RecordBreak, Verification};
+use crate::mail::UnixMillis;
 use crate::seal::{ChainBreak, Hash, KeptElsewhere};
-use crate::trace::samples::write_days;
+use crate::trace::samples::{write_days, write_overrides};
 use crate::trace::{STORE_FILE, TraceReader, last_stated};
 
 /// Three days: 2026-11-20 to 22, of 8, 9 and 10 events.
@@ -186,4 +192,85 @@ fn a_key_that_nobody_announced_is_named() {
         matches!(broken.as_slice(), [RecordBreak::Chain(ChainBreak::UnknownKey { number: 10, .. })]),
         "{broken:?}"
     );
+}
+
+/// What is exported of one day, to `package` in the folder.
+fn exported(folder: &Path, day: i64) -> Result<ExportSummary, ExportFault> {
+    let scope = ExportScope {
+        partner: "bank".to_owned(),
+        connectors: Vec::new(),
+        names: ["bank".to_owned()].into(),
+        from: day,
+        to: day,
+        made_at: UnixMillis::of_day(20_790),
+    };
+    let mut reader = TraceReader::open(folder).expect("a store");
+    export(&mut reader, folder, &scope, &KeptElsewhere::default(), &folder.join("package"))
+}
+
+#[test]
+fn what_is_broken_elsewhere_ends_no_export_and_is_in_it() {
+    for (sql, expected) in [
+        ("DELETE FROM event_1 WHERE seq = 3", Some(&[][..])),
+        ("DELETE FROM event_2 WHERE seq = 12", None),
+        ("DELETE FROM statement WHERE number = 3", Some(&["statement 3 is missing"][..])),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        write_days(folder.path(), DAYS);
+        tamper(folder.path(), sql);
+        let done = exported(folder.path(), 20_778);
+        let Some(expected) = expected else {
+            assert!(matches!(done, Err(ExportFault::Broken(_))), "{sql}: {done:?}");
+            assert!(!folder.path().join("package").exists());
+            continue;
+        };
+        let summary = done.expect(sql);
+        assert_eq!(summary.breaks, expected, "{sql}");
+        let page = std::fs::read_to_string(folder.path().join("package/index.html")).expect("a page");
+        assert!(expected.iter().all(|one| page.contains(one)), "{page}");
+        let found = verify_package(&folder.path().join("package"), &KeptElsewhere::default()).expect("files");
+        let breaks: Vec<String> = found.breaks.iter().map(ToString::to_string).collect();
+        assert_eq!(breaks, expected, "the package is as it was made: {sql}");
+        assert_eq!(found.partner.as_deref(), Some("bank"), "and signed");
+    }
+}
+
+#[test]
+fn a_package_is_signed_by_the_key_that_the_record_announces() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_days(folder.path(), DAYS);
+    exported(folder.path(), 20_777).expect("a package");
+    let package = folder.path().join("package");
+    let found = verify_package(&package, &KeptElsewhere::default()).expect("files");
+    assert_eq!(found.breaks, []);
+    // Without a statement nothing is proved, whatever key is expected.
+    std::fs::write(package.join("statements.jsonl"), "").expect("a file");
+    let kept = KeptElsewhere { first_key: found.first_key, ..KeptElsewhere::default() };
+    let broken = verify_package(&package, &kept).expect("files").breaks;
+    assert!(broken.first().is_some_and(|one| one.to_string().contains("nothing is proved")), "{broken:?}");
+    std::fs::remove_dir_all(&package).expect("a folder");
+    std::fs::remove_file(folder.path().join("evidence/key.der")).expect("a key");
+    let done = exported(folder.path(), 20_777);
+    assert!(matches!(done, Err(ExportFault::AnotherKey)), "{done:?}");
+    assert!(!package.exists());
+    std::fs::write(folder.path().join("evidence/key.der"), "x").expect("a key");
+    let done = exported(folder.path(), 20_777);
+    assert!(matches!(done, Err(ExportFault::Key(_))), "{done:?}");
+}
+
+#[test]
+fn an_override_that_began_before_is_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_overrides(folder.path(), &[(20_777, 2)], "bank");
+    write_days(folder.path(), &[(20_778, 4)]);
+    let shown = |day| {
+        let summary = exported(folder.path(), day).expect("a package");
+        let page = std::fs::read_to_string(folder.path().join("package/index.html")).expect("a page");
+        std::fs::remove_dir_all(folder.path().join("package")).expect("a folder");
+        (summary.overrides.iter().map(|one| one.began_before).collect::<Vec<_>>(), page)
+    };
+    let (before, page) = shown(20_778);
+    assert_eq!(before, [true]);
+    assert!(page.contains("(began before)") && !page.contains("No requirement was overridden."), "{page}");
+    assert_eq!(shown(20_777).0, [false, false]);
 }

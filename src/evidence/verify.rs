@@ -134,7 +134,7 @@ fn events(from: u64, to: u64, one: &str, many: &str) -> String {
 
 impl RecordBreak {
     /// The day that it is about, if it is about one.
-    fn day(&self) -> Option<&str> {
+    pub(super) fn day(&self) -> Option<&str> {
         match self {
             Self::Chain(_) => None,
             Self::Altered { day, .. }

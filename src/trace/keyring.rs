@@ -21,13 +21,18 @@ impl KeyRing {
 
     /// The key with this public key, whether it has been in use or was to follow. `None`: neither is.
     pub(super) fn with(&self, public_key: &SitePublicKey) -> io::Result<Option<SiteKey>> {
+        let Some((name, key)) = self.find(public_key)? else { return Ok(None) };
+        if name == NEXT_KEY {
+            self.promote()?;
+        }
+        Ok(Some(key))
+    }
+
+    /// The same, with the name of its file, and nothing is changed.
+    fn find(&self, public_key: &SitePublicKey) -> io::Result<Option<(&'static str, SiteKey)>> {
         for name in [KEY, NEXT_KEY] {
-            let Some(key) = self.read(name)? else { continue };
-            if key.public_key() == *public_key {
-                if name == NEXT_KEY {
-                    self.promote()?;
-                }
-                return Ok(Some(key));
+            if let Some(key) = self.read(name)?.filter(|key| key.public_key() == *public_key) {
+                return Ok(Some((name, key)));
             }
         }
         Ok(None)
@@ -112,6 +117,14 @@ fn made() -> io::Result<SiteKey> {
 /// It is there and can't be read.
 pub fn last_stated(data_dir: &Path) -> io::Result<Option<u64>> {
     Ok(KeyRing::new(data_dir).last()?.map(|(number, _)| number))
+}
+
+/// The key of a `data_dir` that has this public key. `None`: it is another one now, or gone.
+///
+/// # Errors
+/// One of its files is there and can't be read.
+pub fn site_key(data_dir: &Path, public_key: &SitePublicKey) -> io::Result<Option<SiteKey>> {
+    Ok(KeyRing::new(data_dir).find(public_key)?.map(|(_, key)| key))
 }
 
 /// The folder in `data_dir`.

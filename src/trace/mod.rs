@@ -33,7 +33,7 @@ pub use aside::{AsideFile, is_damage, set_aside, set_aside_in};
 pub use code::StoredWord;
 pub use filter::TraceFilter;
 pub use found::TracedMessages;
-pub use keyring::last_stated;
+pub use keyring::{last_stated, site_key};
 pub use outline::MessageOutline;
 pub use reader::TraceReader;
 pub use record::{EventFacts, EventKind, TracedEvent};

@@ -25,6 +25,19 @@ pub(crate) fn write_days(folder: &Path, days: &[(i64, usize)]) {
     });
 }
 
+/// The same, and each event says that the requirement of this connector is lowered.
+pub(crate) fn write_overrides(folder: &Path, days: &[(i64, usize)], connector: &str) {
+    write_events(folder, days, |day, _| {
+        let facts = EventFacts {
+            connector: Some(connector.to_owned()),
+            level: Some("encryption".to_owned()),
+            words: vec!["lowered to encryption".to_owned()],
+            ..EventFacts::default()
+        };
+        NewEvent { at: UnixMillis::of_day(day), kind: EventKind::Override, id: None, facts, decision: None }
+    });
+}
+
 /// The same with events of one's own.
 pub(super) fn write_events(folder: &Path, days: &[(i64, usize)], make: impl Fn(i64, usize) -> NewEvent) {
     let mut store = Store::open(&folder.join(STORE_FILE), true).expect("a store");

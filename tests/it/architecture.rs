@@ -121,7 +121,7 @@ const SHELL: &[&str] = &[
     "console/sessions.rs",
     "console/site.rs",
     "console/validate.rs",
-    "evidence/export.rs",
+    "evidence/folder.rs",
     "evidence/package.rs",
     "evidence/summary.rs",
     "cli/explain.rs",

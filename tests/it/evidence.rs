@@ -1,6 +1,8 @@
 //! The sealed record of the shipped daemon: verified, tampered with, and exported for an auditor, who verifies it without
 //! the program.
 
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -62,16 +64,58 @@ fn tamper(site: &Site, sql: &str) {
 
 /// What is exported of the bank's mail, and where.
 fn exported(site: &Site) -> (PathBuf, Value) {
-    let folder = site.home.path().join("package");
+    exported_of(site, "bank", "package")
+}
+
+fn exported_of(site: &Site, partner: &str, folder: &str) -> (PathBuf, Value) {
+    let folder = site.home.path().join(folder);
     let days = ["--from", "2020-01-01", "--to", "2099-12-31", "--json", "--output", folder.to_str().unwrap()];
-    let output = site.home.run(&["evidence", "export", "--partner", "bank"], &days);
+    let output = site.home.run(&["evidence", "export", "--partner", partner], &days);
     assert!(output.status.success(), "{}", tools::said(&output));
     (folder, serde_json::from_slice(&output.stdout).unwrap())
 }
 
 /// What the package's own script says of it.
 fn by_script(folder: &Path, key: &str) -> Output {
-    Command::new("python3").arg(folder.join("verify.py")).arg(key).output().unwrap()
+    by_script_with(folder, &[key])
+}
+
+fn by_script_with(folder: &Path, args: &[&str]) -> Output {
+    Command::new("python3").arg("-B").arg(folder.join("verify.py")).args(args).output().unwrap()
+}
+
+/// Both verifiers find that a package is broken, and the script says so in words.
+#[track_caller]
+fn is_broken(site: &Site, folder: &Path, key: &str, what: &str) -> (String, String) {
+    let (theirs, ours) = (
+        by_script(folder, key),
+        site.home.run(&["evidence", "verify", "--package", folder.to_str().unwrap(), "--key", key], &[]),
+    );
+    let said = (tools::said(&theirs), tools::said(&ours));
+    assert_eq!(theirs.status.code(), Some(1), "{what}: {}", said.0);
+    assert_eq!(ours.status.code(), Some(1), "{what}: {}", said.1);
+    assert!(said.0.contains("BROKEN: ") && !said.0.contains("Traceback"), "{what}: {}", said.0);
+    assert!(said.1.contains("BROKEN."), "{what}: {}", said.1);
+    said
+}
+
+/// The files of a package, with what they have.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push((path.clone(), std::fs::read(path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,31 +185,202 @@ async fn an_auditor_verifies_a_package_without_the_program() {
     }
     let said = tools::said(&by_script(&folder, &key));
     assert!(said.contains(" events as sealed."), "{said}");
+    // Without the Python package "cryptography", openssl verifies; without both, that is what is said.
+    let script = |path: Option<&str>| {
+        let mut command = Command::new("python3");
+        command.args(["-S", "-B"]).arg(folder.join("verify.py")).arg(&key);
+        path.into_iter().for_each(|path| {
+            command.env("PATH", path);
+        });
+        command.output()
+    };
+    let by_openssl = script(None).unwrap();
+    assert!(by_openssl.status.success(), "{}", tools::said(&by_openssl));
+    if let Ok(without) = script(Some("/nowhere")) {
+        let said = tools::said(&without);
+        assert!(!without.status.success() && said.contains("openssl is missing"), "{said}");
+    }
     assert!(!by_script(&folder, &"ab".repeat(32)).status.success());
     let package = ["evidence", "verify", "--package", folder.to_str().unwrap()];
     let ours = site.home.run(&package, &["--key", &key]);
     assert!(ours.status.success(), "{}", tools::said(&ours));
-    for (file, from, to) in [
-        ("events.jsonl", "bob@bank.test", "rob@bank.test"),
+    // Each break is named.
+    for (file, from, to, named) in [
+        ("events.jsonl", "bob@bank.test", "rob@bank.test", "is not what was sealed"),
         (
             "events.jsonl",
             "\"path\":[\"",
             "\"path\":[\"0000000000000000000000000000000000000000000000000000000000000000\",\"",
+            "is not what was sealed",
         ),
-        ("decisions.jsonl", "TLSv1.3", "TLSv1.2"),
-        ("statements.jsonl", "gw.sealpost", "gx.sealpost"),
+        ("decisions.jsonl", "TLSv1.3", "TLSv1.2", "is not in decisions.jsonl as it was"),
+        ("statements.jsonl", "gw.sealpost", "gx.sealpost", "is not signed by the key of the site"),
+        ("manifest.json", "gw.sealpost", "gx.sealpost", "manifest.json is not signed by the key"),
+        ("summary.json", "\"over_tls\": 2", "\"over_tls\": 9", "summary.json is not what was exported"),
     ] {
         let path = folder.join(file);
         let before = std::fs::read_to_string(&path).unwrap();
         let after = before.replacen(from, to, 1);
         assert_ne!(before, after, "{file} has no {from}: {before}");
         std::fs::write(&path, after).unwrap();
-        let (theirs, ours) = (by_script(&folder, &key), site.home.run(&package, &[]));
-        assert_eq!(theirs.status.code(), Some(1), "{file}: {}", tools::said(&theirs));
-        assert_eq!(ours.status.code(), Some(1), "{file}: {}", tools::said(&ours));
+        let (theirs, ours) = is_broken(&site, &folder, &key, file);
+        assert!(theirs.contains(named) && ours.contains(named), "{named}: {theirs} {ours}");
         std::fs::write(&path, before).unwrap();
     }
     assert!(by_script(&folder, &key).status.success(), "it is whole again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_altered_in_a_package_both_verifiers_find_it() {
+    if tools::python("hashlib").is_none() || tools::program("openssl").is_none() {
+        return left_out(
+            "whatever_is_altered_in_a_package_both_verifiers_find_it",
+            "python3 or openssl is missing",
+        );
+    }
+    let site = recorded().await;
+    let (folder, summary) = exported(&site);
+    let key = summary["first_key"].as_str().unwrap().to_owned();
+    let whole = files(&folder);
+    assert_eq!(whole.len(), 9, "{whole:?}");
+    assert_eq!(mode(&folder), 0o700);
+    for (path, before) in &whole {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert_eq!(mode(path), 0o600, "{name}");
+        // In the description of the script, so that it still runs.
+        let place = if name == "verify.py" { 40 } else { before.len() / 2 };
+        let mut altered = before.clone();
+        altered[place] ^= 1;
+        let first = before.iter().position(|octet| *octet == b'\n').map_or(before.len(), |end| end + 1);
+        let doubled = [&before[..first], before].concat();
+        let cut = before.len()
+            - before.strip_suffix(b"\n").unwrap_or(before).rsplit(|o| *o == b'\n').next().unwrap().len();
+        let cut = &before[..cut.saturating_sub(1)];
+        let mut changes = vec![
+            ("altered", altered),
+            ("without its first line", before[first..].to_vec()),
+            ("doubled", doubled),
+        ];
+        if name != "verify.py" {
+            changes.push(("without its end", cut.to_vec()));
+        }
+        for (how, after) in changes {
+            std::fs::write(path, after).unwrap();
+            is_broken(&site, &folder, &key, &format!("{name} {how}"));
+        }
+        if name != "verify.py" {
+            std::fs::remove_file(path).unwrap();
+            let (theirs, ours) = is_broken(&site, &folder, &key, &format!("{name} removed"));
+            assert!(theirs.contains(name) && ours.contains(&format!("{name} is missing")), "{theirs} {ours}");
+        }
+        std::fs::write(path, before).unwrap();
+    }
+    for (name, octets) in [("more.csv", &b"x"[..]), ("stamps/1.json", b"{}"), ("events.csv\n\x1b[2J", b"")] {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, octets).unwrap();
+        let (theirs, ours) = is_broken(&site, &folder, &key, name);
+        assert!(theirs.contains("is not part of the package"), "{theirs}");
+        assert!(ours.contains("is not part of the package"), "{ours}");
+        assert!(!theirs.contains('\x1b') && !ours.contains('\x1b'), "{theirs} {ours}");
+        std::fs::remove_file(path).unwrap();
+    }
+    std::fs::remove_dir(folder.join("stamps")).unwrap();
+    // Lines that are no objects, or not such objects.
+    for line in ["nonsense\n", "[]\n", "{}\n", "{\"n\":\"x\",\"text\":1}\n", "\n", "\"\\ud800\"\n"] {
+        for name in ["statements.jsonl", "decisions.jsonl", "events.jsonl", "manifest.json"] {
+            std::fs::write(folder.join(name), line).unwrap();
+            is_broken(&site, &folder, &key, &format!("{name} is {line}"));
+            let before = &whole.iter().find(|(path, _)| path.ends_with(name)).unwrap().1;
+            std::fs::write(folder.join(name), before).unwrap();
+        }
+    }
+    // What was kept elsewhere.
+    let (hash, another) = (summary["last"]["hash"].as_str().unwrap(), "ab".repeat(32));
+    assert!(by_script_with(&folder, &[&key, hash]).status.success());
+    assert!(by_script_with(&folder, &[]).status.success());
+    for args in [&[&*key, &*another][..], &[&another], &[&another, hash], &["--help"]] {
+        let said = tools::said(&by_script_with(&folder, args));
+        assert!(!by_script_with(&folder, args).status.success() && !said.contains("Traceback"), "{said}");
+    }
+    is_broken(&site, &folder, &another, "another key");
+}
+
+/// A partner with a connector in each direction.
+fn partner(name: &str, hop: SocketAddr) -> String {
+    format!(
+        "[[partner]]\nname = \"{name}\"\ndomains = [\"{name}.test\"]\n\n\
+         [[inbound]]\nname = \"{name}-in\"\npartner = \"{name}\"\nfrom_networks = [\"127.0.0.0/8\"]\n\
+         tls = \"opportunistic\"\nto_domains = [\"*\"]\n\n\
+         [[outbound]]\nname = \"{name}-out\"\npartner = \"{name}\"\nnext_hop = [\"[{}]:{}\"]\n{OPPORTUNISTIC}\n",
+        hop.ip(),
+        hop.port()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_has_nothing_of_another_partner() {
+    let site = Site::new();
+    let (bank, shop, home) = (
+        Sink::start(Manner::clear()).await,
+        Sink::start(Manner::clear()).await,
+        Sink::start(Manner::clear()).await,
+    );
+    let config = |partners: &str| {
+        format!(
+            "{QUICK}{LISTENER}{partners}{ANYONE}{}",
+            outbound("home", "a.test", home.address, OPPORTUNISTIC)
+        )
+    };
+    let both = format!("{}{}", partner("bank", bank.address), partner("shop", shop.address));
+    site.configure_all(&config(&both));
+    let daemon = Daemon::start(&site.home).await;
+    for (name, from, to) in [
+        ("one", "ada@a.test", &["bob@bank.test"][..]),
+        ("two", "ada@a.test", &["eve@shop.test"]),
+        ("both", "ada@a.test", &["bob@bank.test", "eve@shop.test"]),
+        ("in", "bob@bank.test", &["ada@a.test"]),
+        ("through", "eve@shop.test", &["bob@bank.test"]),
+        ("onward", "ben@bank.test", &["ada@a.test"]),
+    ] {
+        let mut message = mix::plain(name, 1, 200, from, to[0]).remove(0);
+        message.to = to.iter().map(|one| (*one).to_owned()).collect();
+        let reply = Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
+        assert_eq!(reply.code, 250, "{}", reply.text);
+    }
+    daemon.queue_empty().await;
+    daemon.stop().await;
+    let (folder, summary) = exported(&site);
+    assert_eq!(summary["inbound"]["plaintext"], 3, "two of the bank's, and one to it: {summary}");
+    assert_eq!(summary["outbound"]["plaintext"], 3, "{summary}");
+    assert_eq!(summary["left_out"]["arrivals"], 2, "one went to the shop too, one is the shop's: {summary}");
+    assert_eq!(summary["left_out"]["of_others"], 2, "our own deliveries of the bank's mail: {summary}");
+    // That a message came by the shop's connector is in the event of its delivery to the bank.
+    for (path, octets) in files(&folder).iter().filter(|(path, _)| !path.ends_with("verify.py")) {
+        let text = String::from_utf8_lossy(octets)
+            .replace("\"came_by\":\"shop-in\"", "")
+            .replace("eve@shop.test", "");
+        let text = text.replace("\\\"came_by\\\":\\\"shop-in\\\"", "");
+        assert!(!text.contains("shop"), "{path:?} names another partner: {text}");
+        assert!(!text.contains("home"), "{path:?} names a connector of ours: {text}");
+    }
+    // A partner that is not configured any more is found by its name, and one that has its name as a connector is not.
+    site.configure_all(&config(&partner("shop", shop.address)));
+    let (_, later) = exported_of(&site, "bank", "later");
+    assert_eq!(later["events"], summary["events"], "{later}");
+    let nobody = exported_of(&site, "bank-out", "nobody").1;
+    assert_eq!(nobody["events"], 0, "what it decided was the bank's: {nobody}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connector_that_is_gone_is_found_by_its_name() {
+    let site = recorded().await;
+    let (_, before) = exported(&site);
+    let config = std::fs::read_to_string(site.home.config()).unwrap();
+    std::fs::write(site.home.config(), config.replace("name = \"bank\"", "name = \"fabrikam\"")).unwrap();
+    let (_, after) = exported_of(&site, "bank", "later");
+    assert_eq!((&after["events"], &after["outbound"]), (&before["events"], &before["outbound"]), "{after}");
+    assert_eq!(after["connectors"].as_array().unwrap().len(), 0, "{after}");
 }
 
 /// A time-stamping authority in this folder: its certificate in `tsa.pem`, and what answers a question.
