@@ -5,7 +5,7 @@ FINGERPRINT is that of the site's first key, as you got it from the site by anot
 statement that must be there, such as the last one of an earlier package.
 Needs Python 3.8 or later, and openssl 3.0 or later or the Python package "cryptography". Exit code 0: all is as sealed.
 """
-import base64, errno, hashlib, json, os, re, shutil, stat, subprocess, sys, tempfile
+import base64, datetime, errno, hashlib, json, os, re, shutil, stat, subprocess, sys, tempfile
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 # What a file that was altered may lead to.
@@ -129,8 +129,8 @@ class Statements:
     """The statements, one after the other: numbered, each with the hash of the one before, signed by the key in effect."""
 
     def __init__(self):
-        self.key = self.first_key = self.number = self.last = None
-        self.seals, self.hashes, self.stamps = {}, set(), {}
+        self.key = self.first_key = self.number = self.last = self.first = None
+        self.seals, self.hashes, self.stamps, self.account = {}, set(), {}, Account()
 
     def see(self, place, kept):
         number, octets = kept["n"], kept["text"].encode()
@@ -156,8 +156,11 @@ class Statements:
         if self.key is None or sha256(self.key) != statement["key"] or not is_signed(self.key, octets, signature):
             faults.append(place + " is not signed by the key of the site: it was altered")
             return
-        self.first_key = self.first_key or statement["key"]
+        self.first_key, self.first = self.first_key or statement["key"], self.first or (number, statement["previous"])
         self.hashes.add(self.last)
+        wrong = self.account.take(statement)
+        if wrong:
+            faults.append("%s %s" % (place, wrong))
         if what in ("checkpoint", "closed"):
             self.seals[number] = statement
         if what == "next-key":
@@ -168,6 +171,65 @@ class Statements:
             # Who has signed it, "openssl ts -verify" shows: see the page.
             if octets_of(self.last) not in stamp:
                 faults.append("the time stamp of %s is about something else" % place)
+
+
+class Account:
+    """What the statements say of the parts of the record: whether that fits together."""
+
+    def __init__(self):
+        # Of each part: its last seal, whether it gets no more events, and whether it was removed.
+        self.parts, self.covered = {}, None
+
+    def take(self, statement):
+        """Says what is wrong, if something is."""
+        what = statement["what"]
+        if what == "begun":
+            self.covered = None
+        elif what == "unsealed":
+            gap = self.gap(statement["first_seq"])
+            self.covered = statement["last_seq"]
+            return gap
+        elif what in ("checkpoint", "closed"):
+            return self.sealed(statement["part"], statement, what == "closed")
+        elif what == "removed":
+            return self.removed(statement["part"], statement)
+
+    def gap(self, first):
+        if self.covered is not None and first != self.covered + 1:
+            return "does not go on where the ones before it end: event %d does not follow event %d" % (first, self.covered)
+
+    def sealed(self, part, seal, is_closed):
+        contradicts = "contradicts an earlier one about the same events (part %d)" % part
+        if seal["last_seq"] + 1 < seal["first_seq"]:
+            return contradicts
+        wrong = None
+        if part in self.parts:
+            before, was_closed, was_removed = self.parts[part]
+            is_same = [before[key] for key in ("first_seq", "day")] == [seal[key] for key in ("first_seq", "day")]
+            if was_closed or was_removed or not is_same or before["last_seq"] > seal["last_seq"]:
+                return contradicts
+        elif self.parts and part < max(self.parts):
+            wrong = contradicts
+        else:
+            wrong = self.gap(seal["first_seq"])
+        self.parts[part] = (seal, is_closed, False)
+        self.covered = max(self.covered or 0, seal["last_seq"])
+        return wrong
+
+    def removed(self, part, removal):
+        wrong = "removes events that are not the oldest, or not old enough (part %d)" % part
+        if part not in self.parts:
+            return wrong
+        oldest = min((one for one, known in self.parts.items() if not known[2]), default=None)
+        seal, is_closed, _ = self.parts[part]
+        self.parts[part] = (seal, is_closed, True)
+        is_whole = [seal[key] for key in ("first_seq", "last_seq")] == [removal[key] for key in ("first_seq", "last_seq")]
+        is_old = True
+        if removal["why"] == "age":
+            day = (datetime.date.fromisoformat(seal["day"]) - datetime.date(1970, 1, 1)).days
+            is_old = day < (removal["at"] - removal.get("keep", 0) * 1000) // 86400000
+        if part != oldest or not is_closed or not is_whole or not is_old:
+            return wrong
 
 
 class Events:
@@ -254,9 +316,14 @@ def main(wanted):
         faults.append("manifest.json can't be read: it was altered (%s)" % type(fault).__name__)
     if wanted and statements.first_key != wanted[0].lower():
         faults.append("the record begins with the key %s, not with %s" % (statements.first_key, wanted[0].lower()))
-    for one in wanted[1:]:
-        if one.lower() not in statements.hashes:
-            faults.append("no statement has the hash " + one.lower())
+    kept = [one.lower() for one in wanted[1:]]
+    number, previous = statements.first or (1, None)
+    if number > 1 and previous not in kept:
+        faults.append("the record begins with statement %s: those before it are in another store."
+                      " Have the hash of the last one of them from the site, and give it here" % number)
+    for one in kept:
+        if one not in statements.hashes and one != previous:
+            faults.append("no statement has the hash " + one)
     for fault in faults:
         print("BROKEN: " + ascii(fault)[1:-1])
     print("The first key is %s. Compare it with what the site gave you by another way." % statements.first_key)

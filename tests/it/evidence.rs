@@ -306,6 +306,48 @@ async fn whatever_is_altered_in_a_package_both_verifiers_find_it() {
     is_broken(&site, &folder, &another, "another key");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_that_contradict_each_other_are_found_without_the_program() {
+    if tools::python("hashlib").is_none() || tools::program("openssl").is_none() {
+        return left_out(
+            "statements_that_contradict_each_other_are_found_without_the_program",
+            "python3 or openssl is missing",
+        );
+    }
+    let site = recorded().await;
+    // Whoever has the key says that the events of today were removed by the rules.
+    let document = std::fs::read(site.home.path().join("data/evidence/key.der")).unwrap();
+    let key = aws_lc_rs::signature::Ed25519KeyPair::from_pkcs8(&document).unwrap();
+    let database = Connection::open(site.home.path().join("data/tracking.sqlite")).unwrap();
+    let (number, text): (i64, String) = database
+        .query_row("SELECT number, text FROM statement ORDER BY number DESC LIMIT 1", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .unwrap();
+    let mut statement: Value = serde_json::from_str(&text).unwrap();
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    let hash: String = hash.as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
+    statement["n"] = (number + 1).into();
+    statement["previous"] = hash.into();
+    statement["what"] = "removed".into();
+    statement["why"] = "age".into();
+    statement["keep"] = 0.into();
+    let text = statement.to_string();
+    let signature = key.sign(text.as_bytes());
+    database
+        .execute(
+            "INSERT INTO statement (number, at, what, part, text, signature) VALUES (?1, 0, 4, 1, ?2, ?3)",
+            rusqlite::params![number + 1, text, signature.as_ref()],
+        )
+        .unwrap();
+    let (folder, summary) = exported(&site);
+    let theirs = by_script(&folder, summary["first_key"].as_str().unwrap());
+    let said = tools::said(&theirs);
+    let expected = format!("BROKEN: statement {} removes events that are not the oldest", number + 1);
+    assert!(!theirs.status.success() && said.contains(&expected), "{said}");
+    assert_eq!(said.matches("BROKEN").count(), 1, "all else is as exported: {said}");
+}
+
 /// A partner with a connector in each direction.
 fn partner(name: &str, hop: SocketAddr) -> String {
     format!(
