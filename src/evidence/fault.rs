@@ -18,7 +18,7 @@ pub enum ExportFault {
     #[error("the record of these days was changed: {0}; `sealpost evidence verify` names every place")]
     Broken(Box<RecordBreak>),
     /// Nothing was sealed in these days.
-    #[error("no event of these days is sealed")]
+    #[error("no event of these days is sealed; the relay seals what it has every hour and when it stops")]
     Nothing,
     /// The key that signs the package can't be read.
     #[error("the key that signs the package can't be read: {0}; run this as the user of the relay")]

@@ -148,6 +148,7 @@ fn left_out(summary: &ExportSummary) -> Markup {
                 @if out.not_sealed > 0 { li { (number(out.not_sealed)) " events of the last day, of all partners together, are not sealed yet and are left out." } }
                 @if out.removed > 0 { li { (number(out.removed)) " events of these days, of all partners together, were removed by the site's rules for keeping them, which is itself recorded." } }
                 @if out.dropped > 0 { li { (number(out.dropped)) " events of these days, of all partners together, could not be recorded: the disk was full or failed. That is itself recorded." } }
+                li { "A message to this partner is shown from the first attempt to deliver it on." }
                 li { "Refusals of strangers in a flood are counted, and not all recorded one by one." }
                 li { "The record says what the relay saw and did. Who holds the signing key at the time can write what he likes; what is written can't be changed later without being found." }
             }
@@ -175,7 +176,7 @@ fn proof(summary: &ExportSummary) -> Markup {
             p { "The statements are those of the whole record, so they also say how many events the site had in each hour, of whatever partner." }
             ol {
                 li { "Compare the fingerprint of the first key with what the site gave you by another way: " @if let Some(key) = &summary.first_key { code { (key) } } }
-                li { "Run " code { "python3 verify.py FINGERPRINT" } " in this folder. It needs Python and OpenSSL, and is short enough to be read. Or run " code { "sealpost evidence verify --package FOLDER --key FINGERPRINT" } "." }
+                li { "Run " code { "python3 verify.py FINGERPRINT" } " in this folder. It needs Python and OpenSSL 3, and is short enough to be read. Or run " code { "sealpost evidence verify --package FOLDER --key FINGERPRINT" } "." }
                 @if summary.stamped > 0 {
                     li { "Statements that close a day have time stamps of an authority (RFC 3161) in " code { "stamps" } ". With its certificates: " code { "openssl ts -verify -data stamps/N.json -in stamps/N.tsr -CAfile authority.pem" } "." }
                 }

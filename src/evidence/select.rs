@@ -215,9 +215,15 @@ mod tests {
     use super::*;
     use crate::mail::UnixMillis;
 
-    /// What is shown of these events to the bank, which has the connectors `bank-in` and `bank-out`. Each event: its kind
-    /// and facts, and who decided: a connector, and a partner.
-    fn shown(events: &[(&str, &str, Option<(&str, Option<&str>)>)]) -> (Vec<u64>, SelectionGaps) {
+    /// A connector that decided, and its partner.
+    type Decider<'a> = Option<(&'a str, Option<&'a str>)>;
+    /// The kind of an event, its facts, and who decided.
+    type SampleEvent<'a> = (&'a str, &'a str, Decider<'a>);
+    /// Its number and line, and its decision with the hash of that.
+    type SampleLine = (u64, String, Option<(String, String)>);
+
+    /// What is shown of these events to the bank, which has the connectors `bank-in` and `bank-out`.
+    fn shown(events: &[SampleEvent<'_>]) -> (Vec<u64>, SelectionGaps) {
         let scope = ExportScope {
             partner: "bank".to_owned(),
             connectors: Vec::new(),
@@ -227,7 +233,7 @@ mod tests {
             made_at: UnixMillis(0),
         };
         let mut selection = Selection::new(&scope);
-        let lines: Vec<(u64, String, Option<(String, String)>)> = (1..)
+        let lines: Vec<SampleLine> = (1..)
             .zip(events)
             .map(|(seq, (event, facts, decided))| {
                 let decision = decided.map(|(connector, partner)| {
@@ -258,17 +264,13 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(
-        events: &[(&str, &str, Option<(&str, Option<&str>)>)],
-        expected: &[u64],
-        (arrivals, of_others): (u64, u64),
-    ) {
+    fn check(events: &[SampleEvent<'_>], expected: &[u64], (arrivals, of_others): (u64, u64)) {
         assert_eq!(shown(events), (expected.to_vec(), SelectionGaps { arrivals, of_others }), "{events:?}");
     }
 
-    const BANK: Option<(&str, Option<&str>)> = Some(("bank-out", Some("bank")));
-    const SHOP: Option<(&str, Option<&str>)> = Some(("shop-out", Some("shop")));
-    const OWN: Option<(&str, Option<&str>)> = Some(("anyone", None));
+    const BANK: Decider<'static> = Some(("bank-out", Some("bank")));
+    const SHOP: Decider<'static> = Some(("shop-out", Some("shop")));
+    const OWN: Decider<'static> = Some(("anyone", None));
 
     #[test]
     fn what_another_partner_decided_is_not_shown() {
