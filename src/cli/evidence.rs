@@ -9,11 +9,11 @@ use super::print::{complain, show, table};
 use crate::config::{self, Config};
 use crate::daemon;
 use crate::evidence::{
-    DayVerdict, ExportFault, ExportScope, ExportSummary, PackageVerification, ScopeConnector, Verification,
-    export, verify_package,
+    DayVerdict, ExportFault, ExportScope, ExportSummary, PackageVerification, RecordBreak, ScopeConnector,
+    Verification, export, verify_package,
 };
 use crate::mail::{Clock, UnixMillis};
-use crate::seal::{Hash, KeptElsewhere};
+use crate::seal::{ChainBreak, Hash, KeptElsewhere};
 use crate::trace::{TraceReader, clean, date_of_day, last_stated};
 
 /// What `evidence` takes.
@@ -38,8 +38,11 @@ struct VerifyArgs {
     /// The folder of the tracking store, instead of the configuration's data_dir.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// This file instead, such as a tracking store that was set aside.
+    #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
+    store: Option<PathBuf>,
     /// Verify a package that `evidence export` has written, instead of the record.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["data_dir", "from", "to", "day"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data_dir", "store", "from", "to", "day"])]
     package: Option<PathBuf>,
     /// Only this day, such as 2026-11-29, in UTC. The statements are verified as a whole.
     #[arg(long, value_name = "DATE", value_parser = day, conflicts_with_all = ["from", "to"])]
@@ -107,12 +110,20 @@ fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
         let breaks: Vec<String> = found.breaks.iter().map(ToString::to_string).collect();
         return verdict(args.json, &found, &breaks, package_in_words);
     }
-    let folder = match &args.data_dir {
-        Some(folder) => folder.clone(),
-        None => config::data_dir_of(&args.config.config)?,
+    let reader = match (&args.store, &args.data_dir) {
+        (Some(file), _) => TraceReader::open_file(file.clone())?,
+        (None, folder) => {
+            let folder = match folder {
+                Some(folder) => folder.clone(),
+                None => config::data_dir_of(&args.config.config)?,
+            };
+            kept.last_number = last_number(&folder)?;
+            TraceReader::open(&folder)?
+        }
     };
-    kept.last_number = last_number(&folder)?;
-    let reader = TraceReader::open(&folder)?;
+    if let (Some(from), Some(to)) = (args.from, args.to) {
+        in_order(from, to)?;
+    }
     let from = args.from.or(args.day).map(date_of_day);
     let to = args.to.or(args.day).map(date_of_day);
     let is_wanted = |day: &str| {
@@ -121,11 +132,14 @@ fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     };
     let found = Verification::of(&reader, &kept, is_wanted)
         .map_err(|fault| Failure::new(EXIT_IO, format!("the tracking store can't be read: {fault}")))?;
-    if found.statements == 0 && found.breaks.is_empty() {
+    if found.breaks == [RecordBreak::Chain(ChainBreak::Empty)] {
         return Err(Failure::new(
             EXIT_NO,
             "the record has no statements: the relay has not sealed it, or `[evidence] enabled` is false",
         ));
+    }
+    if found.days.is_empty() && (from.is_some() || to.is_some()) {
+        return Err(Failure::new(EXIT_NO, "the record has no events of these days"));
     }
     let breaks: Vec<String> = found.breaks.iter().map(ToString::to_string).collect();
     verdict(args.json, &found, &breaks, record_in_words)
@@ -203,10 +217,13 @@ fn heading(
 }
 
 fn day_row(day: &DayVerdict) -> Vec<String> {
-    let verdict = match (day.is_whole, day.events.saturating_sub(day.sealed)) {
-        (false, _) => "broken".to_owned(),
-        (true, 0) => "whole".to_owned(),
-        (true, left) => format!("whole; {left} not sealed yet"),
+    let never = day.events.saturating_sub(day.sealed).saturating_sub(day.waiting);
+    let verdict = match (day.is_whole, day.waiting, never) {
+        (false, ..) => "broken".to_owned(),
+        (true, 0, 0) => "whole".to_owned(),
+        (true, waiting, 0) => format!("whole; {waiting} not sealed yet"),
+        (true, 0, never) => format!("{never} were not sealed"),
+        (true, waiting, never) => format!("{never} were not sealed; {waiting} are not yet"),
     };
     let counts = [day.events, day.sealed, day.removed, day.dropped].map(|count| count.to_string());
     [vec![day.day.clone()], counts.to_vec(), vec![verdict]].concat()
@@ -227,10 +244,7 @@ fn package_in_words(found: &PackageVerification) -> String {
 
 fn exported(args: &ExportArgs) -> Result<ExitCode, Failure> {
     let config = config::load(&args.config.config)?;
-    if args.from > args.to {
-        let (from, to) = (date_of_day(args.from), date_of_day(args.to));
-        return Err(Failure::new(EXIT_ARGUMENTS, format!("--from {from} is after --to {to}")));
-    }
+    in_order(args.from, args.to)?;
     let scope = scope(args, &config)?;
     let folder = args.output.clone().unwrap_or_else(|| {
         let (from, to) = (date_of_day(args.from), date_of_day(args.to));
@@ -329,6 +343,14 @@ fn file_name(name: &str) -> String {
     name.chars()
         .map(|one| if one.is_ascii_alphanumeric() || "-._".contains(one) { one } else { '-' })
         .collect()
+}
+
+fn in_order(from: i64, to: i64) -> Result<(), Failure> {
+    if from <= to {
+        return Ok(());
+    }
+    let (from, to) = (date_of_day(from), date_of_day(to));
+    Err(Failure::new(EXIT_ARGUMENTS, format!("--from {from} is after --to {to}")))
 }
 
 /// A date in UTC, as a day since 1970.

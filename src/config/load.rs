@@ -17,8 +17,8 @@ use super::keys::OneOrMany;
 use super::materials::{self, Materials};
 use super::verdict::{JudgedFile, ProfileVerdict};
 use super::{
-    alerts, believed, dates, draft, echo, lenient, lint, never, partners, ports, presented, profiled, reported, schema,
-    verdict, view, watched,
+    alerts, believed, dates, draft, echo, lenient, lint, never, partners, ports, presented, profiled,
+    reported, schema, verdict, view, watched,
 };
 use crate::connector::{Generation, InboundTls, Profile, Table, TrustId};
 use crate::mail::{Clock, Domain};

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::resolver::dns::Dns;
 use crate::retrieve::settings::Settings;
 use crate::retrieve::{Payload, Retrieval, Retriever};
-use crate::seal::{stamp_request, stamped_hash};
+use crate::seal::{StampFault, stamp_request, stamped_hash};
 use crate::trace::{StampDesk, WantedStamp};
 
 /// Who is asked.
@@ -17,6 +17,14 @@ pub(super) struct StampClerk {
     url: Arc<str>,
     desk: StampDesk,
     retriever: Retriever,
+}
+
+/// Why a statement has no time stamp.
+enum StampTrouble {
+    /// It may get one later.
+    Waits(String),
+    /// It gets none.
+    Refused(String),
 }
 
 impl StampClerk {
@@ -40,11 +48,15 @@ impl StampClerk {
             let statement = wanted.statement;
             match asked {
                 Ok(stamp) => {
-                    self.desk.made(statement, stamp);
+                    self.desk.made(wanted, stamp);
                     tracing::info!(statement, authority = %self.url, "a statement about the record has its time stamp");
                     pause = RETRY_FIRST;
                 }
-                Err(fault) => {
+                Err(StampTrouble::Refused(fault)) => {
+                    tracing::error!(statement, authority = %self.url, %fault, "a statement about the record gets no time stamp");
+                    self.desk.give_up(wanted);
+                }
+                Err(StampTrouble::Waits(fault)) => {
                     tracing::warn!(statement, authority = %self.url, %fault, "a statement about the record waits for its time stamp");
                     tokio::select! {
                         () = stop.cancelled() => return,
@@ -56,14 +68,18 @@ impl StampClerk {
         }
     }
 
-    async fn ask(&self, wanted: WantedStamp) -> Result<Vec<u8>, String> {
+    async fn ask(&self, wanted: WantedStamp) -> Result<Vec<u8>, StampTrouble> {
         let octets = stamp_request(&wanted.hash, fastrand::u64(..));
         let payload = Payload { media_type: "application/timestamp-query", octets };
         // An administrator named the host, so that it may be in his own network.
         let what = Retrieval { url: &self.url, private: true, payload: Some(&payload) };
-        let answer = self.retriever.retrieve(what).await.map_err(|fault| fault.to_string())?;
-        stamped_hash(&answer, &wanted.hash).map_err(|fault| fault.to_string())?;
-        Ok(answer)
+        let answer =
+            self.retriever.retrieve(what).await.map_err(|fault| StampTrouble::Waits(fault.to_string()))?;
+        match stamped_hash(&answer, &wanted.hash) {
+            Ok(()) => Ok(answer),
+            Err(fault @ StampFault::Refused(_)) => Err(StampTrouble::Refused(fault.to_string())),
+            Err(fault) => Err(StampTrouble::Waits(fault.to_string())),
+        }
     }
 }
 

@@ -104,9 +104,6 @@ pub enum PackageBreak {
     /// Among the statements.
     #[error("{0}")]
     Chain(#[from] ChainBreak),
-    /// There is nothing that could prove anything.
-    #[error("{STATEMENTS_FILE} has no statement that can be relied on, so nothing is proved")]
-    Empty,
     /// A line can't be read.
     #[error("{file}, line {line} can't be read: it was altered")]
     Unreadable {
@@ -200,9 +197,6 @@ pub fn verify_package(
     let mut chain = Chain::verified(&statements);
     chain.compare(kept);
     check.breaks.extend(chain.breaks.iter().cloned().map(PackageBreak::from));
-    if chain.statements.is_empty() {
-        check.breaks.push(PackageBreak::Empty);
-    }
     let mut decisions = BTreeSet::new();
     let decided = check.each::<DecisionLine>(DECISIONS_FILE, |line, read, breaks| match read {
         Some(one) => {

@@ -12,7 +12,7 @@ use super::summary::ExportSummary;
 use super::verify::{RecordBreak, Verification};
 use crate::mail::UnixMillis;
 use crate::seal::{ChainBreak, Hash, KeptElsewhere};
-use crate::trace::samples::{write_days, write_overrides};
+use crate::trace::samples::{prune_all, write_days, write_overrides, write_unsealed};
 use crate::trace::{STORE_FILE, TraceReader, last_stated};
 
 /// Three days: 2026-11-20 to 22, of 8, 9 and 10 events.
@@ -34,6 +34,15 @@ fn after(sql: &str) -> Vec<String> {
     let folder = tempfile::tempdir().expect("a folder");
     write_days(folder.path(), DAYS);
     tamper(folder.path(), sql);
+    verified(folder.path()).breaks.iter().map(ToString::to_string).collect()
+}
+
+/// The same, if the relay runs again before anybody looks.
+fn after_a_restart(sql: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_days(folder.path(), DAYS);
+    tamper(folder.path(), sql);
+    write_days(folder.path(), &[(20_780, 4)]);
     verified(folder.path()).breaks.iter().map(ToString::to_string).collect()
 }
 
@@ -90,7 +99,7 @@ fn what_was_altered_is_named() {
         ),
         (
             "UPDATE part SET day = 20778 WHERE part = 1; UPDATE part SET day = 20777 WHERE part = 2",
-            "2026-11-21: statement 3 says that these events are of 2026-11-20: days were exchanged",
+            "2026-11-21: statement 2 says that these events are of 2026-11-20: days were exchanged",
         ),
         (
             "UPDATE statement SET text = replace(text, '2026-11-20', '2026-11-19') WHERE number = 2",
@@ -170,12 +179,19 @@ fn what_was_kept_elsewhere_finds_a_record_that_was_written_again() {
 fn a_store_that_is_set_aside_is_followed_by_one_that_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     write_days(folder.path(), DAYS);
+    let last = verified(folder.path()).last.expect("a statement").hash;
     for file in [STORE_FILE, "tracking.sqlite-wal", "tracking.sqlite-shm"] {
         let _gone = std::fs::remove_file(folder.path().join(file));
     }
     write_days(folder.path(), &[(20_780, 4)]);
     let found = verified(folder.path());
-    assert_eq!(found.breaks, [], "it is whole on its own");
+    assert_eq!(found.breaks, [RecordBreak::Chain(ChainBreak::Earlier { number: 10 })], "it says so");
+    let kept = KeptElsewhere { hashes: vec![last], ..KeptElsewhere::default() };
+    assert_eq!(
+        verified_with(folder.path(), &kept).breaks,
+        [],
+        "whoever has verified the other one goes on here"
+    );
     let reader = TraceReader::open(folder.path()).expect("a store");
     let (statements, _) = reader.record().expect("statements");
     assert_eq!(statements.first().map(|first| first.number), Some(10), "and goes on counting");
@@ -213,7 +229,15 @@ fn what_is_broken_elsewhere_ends_no_export_and_is_in_it() {
     for (sql, expected) in [
         ("DELETE FROM event_1 WHERE seq = 3", Some(&[][..])),
         ("DELETE FROM event_2 WHERE seq = 12", None),
-        ("DELETE FROM statement WHERE number = 3", Some(&["statement 3 is missing"][..])),
+        (
+            "DELETE FROM statement WHERE number = 3",
+            Some(
+                &[
+                    "statement 3 is missing",
+                    "statement 5 does not go on where the ones before it end: events 5 to 8",
+                ][..],
+            ),
+        ),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         write_days(folder.path(), DAYS);
@@ -273,4 +297,111 @@ fn an_override_that_began_before_is_shown() {
     assert_eq!(before, [true]);
     assert!(page.contains("(began before)") && !page.contains("No requirement was overridden."), "{page}");
     assert_eq!(shown(20_777).0, [false, false]);
+}
+
+#[test]
+fn the_relay_signs_nothing_that_contradicts_what_it_has_signed() {
+    for (sql, expected) in [
+        // The end of a day that is closed, which is opened again so that it is closed again.
+        (
+            "DELETE FROM event_1 WHERE seq > 6; UPDATE part SET last_seq = 6, closed = 0 WHERE part = 1",
+            "2026-11-20: events 7 to 8 were removed",
+        ),
+        (
+            "UPDATE event_1 SET data = '{}' WHERE seq = 2; UPDATE part SET closed = 0 WHERE part = 1",
+            "2026-11-20: event 2 was altered",
+        ),
+        (
+            "UPDATE part SET day = 20778, closed = 0 WHERE part = 1; UPDATE part SET day = 20777, closed = 0 WHERE part = 2",
+            "2026-11-21: statement 2 says that these events are of 2026-11-20: days were exchanged",
+        ),
+        // A day that was never there, before the first or between two.
+        (
+            "CREATE TABLE event_0 AS SELECT * FROM event_1; UPDATE event_0 SET seq = seq - 100;
+            INSERT INTO part (part, day, first_seq, last_seq, first_at, last_at, sealed) VALUES (0, 20776, -99, -92, 0, 0, 1)",
+            "2026-11-19: event 0 was not there when the day was sealed",
+        ),
+        (
+            "CREATE TABLE event_0 AS SELECT * FROM event_1;
+            INSERT INTO part (part, day, first_seq, last_seq, first_at, last_at, sealed) VALUES (0, 20776, 1, 8, 0, 0, 0)",
+            "2026-11-19: events 1 to 8 were not there when the day was sealed",
+        ),
+        // The last day, which is still written.
+        (
+            "DELETE FROM event_3 WHERE seq > 25; UPDATE part SET last_seq = 25 WHERE part = 3",
+            "2026-11-22: events 26 to 27 were removed",
+        ),
+        // Everything, so that the record begins again.
+        ("DELETE FROM statement", "the record begins with statement 10: those before it are in another store"),
+    ] {
+        let broken = after_a_restart(sql);
+        assert!(broken.iter().any(|one| one.starts_with(expected)), "{sql}: {broken:?}");
+    }
+}
+
+#[test]
+fn what_was_removed_by_the_rules_is_no_break_and_numbers_go_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_days(folder.path(), DAYS);
+    // All of it is older than 90 days.
+    prune_all(folder.path(), 21_000);
+    let found = verified(folder.path());
+    assert_eq!(found.breaks, []);
+    assert_eq!(found.days.iter().map(|day| day.removed).sum::<u64>(), 27);
+    write_days(folder.path(), &[(21_000, 5)]);
+    let later = verified(folder.path());
+    assert_eq!(later.breaks, [], "what is written later is no part of what is gone");
+    assert_eq!(later.days.last().map(|day| (day.events, day.sealed)), Some((5, 5)));
+}
+
+#[test]
+fn nobody_has_the_relay_remove_a_day_before_its_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_days(folder.path(), DAYS);
+    tamper(folder.path(), "UPDATE part SET day = 0 WHERE part = 2");
+    prune_all(folder.path(), 20_780);
+    let broken = verified(folder.path()).breaks;
+    assert!(
+        matches!(broken.as_slice(), [RecordBreak::AnotherDay { .. }]),
+        "the events are there: {broken:?}"
+    );
+}
+
+#[test]
+fn events_that_were_not_sealed_are_stated_and_shown_as_such() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_unsealed(folder.path(), &[(20_777, 3)]);
+    write_days(folder.path(), &[(20_778, 4)]);
+    write_unsealed(folder.path(), &[(20_778, 5)]);
+    write_days(folder.path(), &[(20_779, 6)]);
+    let found = verified(folder.path());
+    assert_eq!(found.breaks, []);
+    let days: Vec<_> = found.days.iter().map(|day| (day.events, day.sealed, day.waiting)).collect();
+    assert_eq!(days, [(3, 0, 0), (9, 4, 0), (6, 6, 0)]);
+}
+
+#[test]
+fn a_store_of_the_version_before_is_written_with_and_without_a_seal() {
+    for is_sealed in [true, false] {
+        let folder = tempfile::tempdir().expect("a folder");
+        write_unsealed(folder.path(), &[(20_777, 3)]);
+        tamper(
+            folder.path(),
+            "DROP TABLE statement; ALTER TABLE part DROP COLUMN sealed; ALTER TABLE part DROP COLUMN closed;
+            ALTER TABLE event_1 DROP COLUMN leaf; PRAGMA user_version = 1",
+        );
+        let reader = TraceReader::open(folder.path()).expect("it can be read before the relay has run");
+        assert_eq!(reader.record().expect("a record").1.len(), 1);
+        drop(reader);
+        if is_sealed {
+            write_days(folder.path(), &[(20_777, 4)]);
+            assert_eq!(verified(folder.path()).breaks, []);
+        } else {
+            write_unsealed(folder.path(), &[(20_777, 4)]);
+        }
+        let reader = TraceReader::open(folder.path()).expect("a store");
+        let (_, parts) = reader.record().expect("a record");
+        let counts: Vec<u64> = parts.iter().map(|part| part.last_seq + 1 - part.first_seq).collect();
+        assert_eq!(counts, [3, 4], "nothing is lost");
+    }
 }

@@ -1,11 +1,14 @@
 //! Whether the record is what was written: statements, then every event of every part they are about.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::mail::rfc3339;
-use crate::seal::{Chain, ChainBreak, GrowingTree, Hash, KeptElsewhere, PartSeal, Statement, StatementBody};
+use crate::seal::{
+    Chain, ChainBreak, GrowingTree, Hash, KeptElsewhere, PartAccount, PartSeal, RecordAccount,
+};
 use crate::trace::{RecordPart, RecordedLine, TraceReader, date_of_day};
 
 /// What was found.
@@ -50,6 +53,8 @@ pub struct DayVerdict {
     pub events: u64,
     /// Those of them that a statement seals.
     pub sealed: u64,
+    /// Events of the part that is written which no statement seals yet.
+    pub waiting: u64,
     /// Events that were removed by the rules for keeping them.
     pub removed: u64,
     /// Events about accepted mail that could not be kept.
@@ -145,16 +150,19 @@ impl RecordBreak {
             | Self::AnotherDay { says: day, .. } => Some(day),
         }
     }
-}
 
-/// What the statements say of a part.
-#[derive(Debug, Default)]
-struct PartHistory {
-    /// The seals, each with its statement, in order.
-    seals: Vec<(u64, PartSeal)>,
-    is_closed: bool,
-    is_removed: bool,
-    dropped: u64,
+    fn is_about(&self, asked: &str) -> bool {
+        let other = match self {
+            Self::AnotherDay { sealed, .. } => Some(sealed.as_str()),
+            Self::Chain(_)
+            | Self::Altered { .. }
+            | Self::Removed { .. }
+            | Self::Added { .. }
+            | Self::Exchanged { .. }
+            | Self::Replaced { .. } => None,
+        };
+        [self.day(), other].contains(&Some(asked))
+    }
 }
 
 impl Verification {
@@ -186,13 +194,11 @@ impl Verification {
         };
         let mut days = BTreeMap::new();
         let parts: BTreeMap<u64, RecordPart> = parts.into_iter().map(|part| (part.part, part)).collect();
-        let mut histories = histories(&chain.statements);
-        for number in parts.keys() {
-            histories.entry(*number).or_default();
-        }
-        for (number, history) in &histories {
-            let stored = parts.get(number);
-            let day = match (history.seals.last(), stored) {
+        let last = parts.last_key_value().map(|(number, _)| *number);
+        let numbers: BTreeSet<u64> = chain.account.parts.keys().chain(parts.keys()).copied().collect();
+        for number in numbers {
+            let (stated, stored) = (chain.account.parts.get(&number), parts.get(&number));
+            let day = match (stated.and_then(|one| one.seals.first()), stored) {
                 (Some((_, seal)), _) => seal.day.clone(),
                 (None, Some(part)) => date_of_day(part.day),
                 (None, None) => continue,
@@ -202,21 +208,28 @@ impl Verification {
             }
             let verdict: &mut DayVerdict = days.entry(day.clone()).or_default();
             verdict.day.clone_from(&day);
-            verdict.dropped = verdict.dropped.saturating_add(history.dropped);
+            verdict.dropped = verdict.dropped.saturating_add(stated.map_or(0, |one| one.dropped));
+            let place = PartPlace { stated, day: &day, is_last: Some(number) == last };
             match stored {
-                Some(part) => match found.part(reader, part, history, (&day, verdict)) {
+                Some(part) => match found.part(reader, part, (&place, &chain.account), verdict) {
                     // It was removed by the rules while this went on.
-                    Err(_) if is_removed_by_now(reader, *number)? => {
+                    Err(_) if is_removed_by_now(reader, number)? => {
                         verdict.removed = verdict.removed.saturating_add(size(part));
                     }
                     done => done?,
                 },
-                None => found.absent(history, (&day, verdict)),
+                None => found.absent(&place, verdict),
             }
+        }
+        if let Some((_, verdict)) = days.last_key_value().filter(|_| chain.account.dropped_since() > 0) {
+            let day = verdict.day.clone();
+            days.entry(day).and_modify(|last| {
+                last.dropped = last.dropped.saturating_add(chain.account.dropped_since());
+            });
         }
         found.days = days.into_values().collect();
         for verdict in &mut found.days {
-            verdict.is_whole = !found.breaks.iter().any(|one| one.day() == Some(&verdict.day));
+            verdict.is_whole = !found.breaks.iter().any(|one| one.is_about(&verdict.day));
         }
         Ok(found)
     }
@@ -228,12 +241,14 @@ impl Verification {
     }
 
     /// A part that is not there.
-    fn absent(&mut self, history: &PartHistory, (day, verdict): (&str, &mut DayVerdict)) {
-        let Some((_, seal)) = history.seals.last() else { return };
-        if history.is_removed {
+    fn absent(&mut self, place: &PartPlace<'_>, verdict: &mut DayVerdict) {
+        let Some((stated, (_, seal))) = place.stated.and_then(|one| Some((one, one.seals.last()?))) else {
+            return;
+        };
+        if stated.removed.is_some() {
             verdict.removed = verdict.removed.saturating_add(seal.size());
         } else {
-            let (day, from, to) = (day.to_owned(), seal.first_seq, seal.last_seq);
+            let (day, from, to) = (place.day.to_owned(), seal.first_seq, seal.last_seq);
             self.breaks.push(RecordBreak::Removed { day, from, to });
         }
     }
@@ -242,19 +257,25 @@ impl Verification {
         &mut self,
         reader: &TraceReader,
         part: &RecordPart,
-        history: &PartHistory,
-        (day, verdict): (&str, &mut DayVerdict),
+        (place, account): (&PartPlace<'_>, &RecordAccount),
+        verdict: &mut DayVerdict,
     ) -> rusqlite::Result<()> {
-        if let Some((statement, seal)) = history.seals.last()
-            && seal.day != date_of_day(part.day)
-        {
+        let first = place.stated.and_then(|one| one.seals.first());
+        if let Some((statement, seal)) = first.filter(|(_, seal)| seal.day != date_of_day(part.day)) {
             self.breaks.push(RecordBreak::AnotherDay {
                 says: date_of_day(part.day),
                 sealed: seal.day.clone(),
                 statement: *statement,
             });
         }
-        let mut walk = EventWalk::new(part, history, day);
+        // What is in no seal can't be older than what is, unless it was stated that nothing was sealed then.
+        let is_older = account.covered.is_some_and(|covered| part.first_seq <= covered);
+        let is_stated = |(from, to): &(u64, u64)| *from <= part.first_seq && part.last_seq <= *to;
+        if first.is_none() && is_older && !account.unsealed.iter().any(is_stated) {
+            let (day, from, to) = (place.day.to_owned(), part.first_seq, part.last_seq);
+            self.breaks.push(RecordBreak::Added { day, from, to });
+        }
+        let mut walk = EventWalk::new(part, place);
         reader.record_lines(part, |line| {
             walk.see(&line);
             Ok::<(), rusqlite::Error>(())
@@ -262,37 +283,32 @@ impl Verification {
         walk.end();
         verdict.events = verdict.events.saturating_add(walk.events);
         verdict.sealed = verdict.sealed.saturating_add(walk.sealed);
+        if place.is_last && part.is_sealed {
+            verdict.waiting = verdict.waiting.saturating_add(walk.events.saturating_sub(walk.sealed));
+        }
         self.breaks.append(&mut walk.breaks);
         Ok(())
     }
 }
 
+/// A part among the others.
+struct PartPlace<'a> {
+    /// What statements say of it.
+    stated: Option<&'a PartAccount>,
+    day: &'a str,
+    /// Whether it is the one that is written.
+    is_last: bool,
+}
+
 fn is_removed_by_now(reader: &TraceReader, part: u64) -> rusqlite::Result<bool> {
-    let (signed, _) = reader.record()?;
-    let histories = histories(&Chain::verified(&signed).statements);
-    Ok(histories.get(&part).is_some_and(|history| history.is_removed))
+    let (signed, parts) = reader.record()?;
+    let account = Chain::verified(&signed).account;
+    let is_there = parts.iter().any(|one| one.part == part);
+    Ok(!is_there && account.parts.get(&part).is_none_or(|one| one.removed.is_some()))
 }
 
 fn size(part: &RecordPart) -> u64 {
     part.last_seq.saturating_add(1).saturating_sub(part.first_seq)
-}
-
-fn histories(statements: &[(Statement, Hash)]) -> BTreeMap<u64, PartHistory> {
-    let (mut histories, mut dropped) = (BTreeMap::<u64, PartHistory>::new(), 0_u64);
-    for (statement, _) in statements {
-        dropped = dropped.saturating_add(statement.dropped);
-        match &statement.about {
-            StatementBody::Checkpoint(seal) | StatementBody::Closed(seal) => {
-                let history = histories.entry(seal.part).or_default();
-                history.is_closed |= matches!(statement.about, StatementBody::Closed(_));
-                history.seals.push((statement.number, seal.clone()));
-                history.dropped = history.dropped.saturating_add(std::mem::take(&mut dropped));
-            }
-            StatementBody::Removed { part, .. } => histories.entry(*part).or_default().is_removed = true,
-            StatementBody::Begun { .. } | StatementBody::NextKey { .. } => {}
-        }
-    }
-    histories
 }
 
 /// Goes through the events of a part, one after the other.
@@ -318,14 +334,18 @@ struct EventWalk<'a> {
 }
 
 impl<'a> EventWalk<'a> {
-    fn new(part: &RecordPart, history: &'a PartHistory, day: &'a str) -> Self {
-        let first = history.seals.first().map_or(part.first_seq, |(_, seal)| seal.first_seq);
+    fn new(part: &RecordPart, place: &PartPlace<'a>) -> Self {
+        let seals = place.stated.map_or(&[][..], |one| &one.seals);
+        let first = seals.first().map_or(part.first_seq, |(_, seal)| seal.first_seq);
+        // In the order of what they seal: a later one may say less only where somebody has tampered.
+        let mut ahead: Vec<&(u64, PartSeal)> = seals.iter().collect();
+        ahead.sort_by_key(|(statement, seal)| (Reverse(seal.last_seq), Reverse(*statement)));
         Self {
-            day,
-            is_closed: history.is_closed,
-            is_hashed: part.is_sealed || !history.seals.is_empty(),
-            ahead: history.seals.iter().rev().collect(),
-            sealed_to: history.seals.last().map_or(0, |(_, seal)| seal.last_seq),
+            day: place.day,
+            is_closed: place.stated.is_some_and(|one| one.is_closed),
+            is_hashed: part.is_sealed || !seals.is_empty(),
+            sealed_to: ahead.first().map_or(0, |(_, seal)| seal.last_seq),
+            ahead,
             next: first,
             first,
             since: first,

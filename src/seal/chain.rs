@@ -1,5 +1,7 @@
 //! Whether statements follow each other, and each is signed by the key that has to sign it. Pure.
 
+use super::account::RecordAccount;
+use super::breaks::ChainBreak;
 use super::key::SitePublicKey;
 use super::stamp::stamped_hash;
 use super::statement::{SignedStatement, Statement, StatementBody};
@@ -12,64 +14,12 @@ pub struct Chain {
     pub statements: Vec<(Statement, Hash)>,
     /// How many of them have a time stamp, which is for whoever relies on it to verify.
     pub stamped: usize,
+    /// What they say of the events.
+    pub account: RecordAccount,
+    /// The key that signs the next one.
+    pub next_key: Option<SitePublicKey>,
     /// What is wrong, in order.
     pub breaks: Vec<ChainBreak>,
-}
-
-/// Where a chain is broken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ChainBreak {
-    /// It can't be read.
-    #[error("statement {0} can't be read: it was altered")]
-    Unreadable(u64),
-    /// It is kept under another number than it has.
-    #[error("statement {kept} says that it is number {says}: one was exchanged for the other")]
-    Exchanged {
-        /// The number under which it is kept.
-        kept: u64,
-        /// The number that it has.
-        says: u64,
-    },
-    /// Some are not there.
-    #[error("{} missing", statements(*.from, *.to))]
-    Missing {
-        /// The first one.
-        from: u64,
-        /// The last one.
-        to: u64,
-    },
-    /// It does not name the one before.
-    #[error("statement {0} does not follow statement {before}: one of them was altered or exchanged", before = .0.saturating_sub(1))]
-    Unconnected(u64),
-    /// The signature is not that of the key.
-    #[error("statement {0} is not signed by the key of the site: it was altered")]
-    Unsigned(u64),
-    /// The time stamp is not about it.
-    #[error("the time stamp of statement {0} is about something else: one of them was altered")]
-    Stamp(u64),
-    /// Another key signs, which the one before has not named.
-    #[error("statement {number} begins with the key {key}, which the key before it did not announce")]
-    UnknownKey {
-        /// Its number.
-        number: u64,
-        /// The fingerprint of that key.
-        key: Hash,
-    },
-    /// The first key is not the one that is expected.
-    #[error("the record begins with the key {found}, not with {expected}")]
-    AnotherKey {
-        /// The fingerprint of its key.
-        found: Hash,
-        /// The fingerprint that is expected.
-        expected: Hash,
-    },
-    /// A statement that somebody has kept is not there.
-    #[error("no statement has the hash {0}")]
-    WithoutKept(Hash),
-}
-
-fn statements(from: u64, to: u64) -> String {
-    if from == to { format!("statement {from} is") } else { format!("statements {from} to {to} are") }
 }
 
 impl Chain {
@@ -119,8 +69,12 @@ impl Chain {
             if let StatementBody::NextKey { public_key: next } = statement.about {
                 public_key = Some(next);
             }
+            if let Err(contradiction) = chain.account.take(&statement) {
+                chain.breaks.push(contradiction);
+            }
             chain.statements.push((statement, signed.hash()));
         }
+        chain.next_key = public_key;
         chain
     }
 
@@ -137,7 +91,7 @@ impl Chain {
             None if number == 1 && statement.previous.is_some() => {
                 self.breaks.push(ChainBreak::Unconnected(number));
             }
-            None if !matches!(statement.about, StatementBody::Begun { .. }) => {
+            None if !matches!(statement.about, StatementBody::Begun { .. }) && number > 1 => {
                 self.breaks.push(ChainBreak::Missing { from: 1, to: number.saturating_sub(1) });
             }
             Some(_) | None => {}
@@ -147,6 +101,19 @@ impl Chain {
     /// Compares it with what somebody has kept elsewhere: the fingerprint of the first key, hashes of statements, and the
     /// number of the last one.
     pub fn compare(&mut self, kept: &KeptElsewhere) {
+        let Some((number, previous)) =
+            self.statements.first().map(|(first, _)| (first.number, first.previous))
+        else {
+            // Where some are there, each has its own break.
+            if self.breaks.is_empty() {
+                self.breaks.push(ChainBreak::Empty);
+            }
+            return;
+        };
+        let follows_known = previous.is_some_and(|previous| kept.hashes.contains(&previous));
+        if number > 1 && !follows_known {
+            self.breaks.insert(0, ChainBreak::Earlier { number });
+        }
         let first = self.statements.first().map(|(statement, _)| statement.key);
         if let (Some(expected), Some(found)) = (kept.first_key, first)
             && expected != found
@@ -154,7 +121,7 @@ impl Chain {
             self.breaks.insert(0, ChainBreak::AnotherKey { found, expected });
         }
         for hash in &kept.hashes {
-            if !self.statements.iter().any(|(_, known)| known == hash) {
+            if Some(*hash) != previous && !self.statements.iter().any(|(_, known)| known == hash) {
                 self.breaks.push(ChainBreak::WithoutKept(*hash));
             }
         }

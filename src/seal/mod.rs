@@ -1,6 +1,8 @@
 //! The seal on the record of events: a Merkle tree of each part, and signed statements that follow each other, so that
 //! whoever alters, removes or exchanges something later is found. It keeps nothing itself.
 
+mod account;
+mod breaks;
 mod chain;
 mod hex;
 mod key;
@@ -9,7 +11,9 @@ mod stamp;
 mod statement;
 mod tree;
 
-pub use chain::{Chain, ChainBreak, KeptElsewhere};
+pub use account::{PartAccount, RecordAccount};
+pub use breaks::ChainBreak;
+pub use chain::{Chain, KeptElsewhere};
 pub use key::{SiteKey, SitePublicKey};
 pub use settings::SealSettings;
 pub use stamp::{StampFault, stamp_request, stamped_hash};

@@ -54,6 +54,15 @@ pub enum StatementBody {
         last_seq: u64,
         /// Why.
         why: RemovalCause,
+        /// How long events were to be kept then, in seconds.
+        keep: u64,
+    },
+    /// Events were written while nothing was sealed: before it began, or while it was off.
+    Unsealed {
+        /// The first one.
+        first_seq: u64,
+        /// The last one.
+        last_seq: u64,
     },
     /// Another key signs from the next statement on.
     NextKey {

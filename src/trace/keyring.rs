@@ -48,8 +48,12 @@ impl KeyRing {
         Ok(key)
     }
 
-    /// Makes the key that follows. It is on stable storage before anything names it.
-    pub(super) fn make_next(&self) -> io::Result<SiteKey> {
+    /// Makes the key that follows the one in use. It is on stable storage before anything names it.
+    pub(super) fn make_next(&self, in_use: &SitePublicKey) -> io::Result<SiteKey> {
+        // The last one may not have taken its place: it must not be overwritten.
+        if self.read(KEY)?.is_none_or(|key| key.public_key() != *in_use) {
+            self.promote()?;
+        }
         let key = made()?;
         self.replace(NEXT_KEY, key.to_pkcs8())?;
         Ok(key)

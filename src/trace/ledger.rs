@@ -10,7 +10,8 @@ use super::keyring::KeyRing;
 use super::stamps::{StampDesk, WantedStamp};
 use crate::mail::UnixMillis;
 use crate::seal::{
-    Hash, STATEMENT_VERSION, SealSettings, SignedStatement, SiteKey, SitePublicKey, Statement, StatementBody,
+    Hash, PartSeal, STATEMENT_VERSION, SealSettings, SignedStatement, SiteKey, SitePublicKey, Statement,
+    StatementBody,
 };
 
 /// Who states what, and what was stated last.
@@ -162,14 +163,41 @@ impl StatementLedger {
         Ok(())
     }
 
+    /// States which events were written before, while nothing was sealed; nothing if there are none.
+    pub(super) fn state_unsealed(
+        &mut self,
+        connection: &Connection,
+        next_seq: i64,
+        now: UnixMillis,
+    ) -> rusqlite::Result<()> {
+        let covered = covered_up_to(connection)?;
+        // Up to the first event that is sealed, and not stated yet.
+        let (first, sealed): (Option<i64>, Option<i64>) = connection.query_row(
+            "SELECT MIN(MAX(first_seq, ?1)), MIN(CASE WHEN sealed THEN MAX(first_seq, ?1) END) FROM part WHERE last_seq >= ?1",
+            [covered.saturating_add(1)],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let (Some(first), end) = (first, sealed.unwrap_or(next_seq)) else { return Ok(()) };
+        if first >= end {
+            return Ok(());
+        }
+        let number = |seq: i64| u64::try_from(seq).unwrap_or_default();
+        let about =
+            StatementBody::Unsealed { first_seq: number(first), last_seq: number(end.saturating_sub(1)) };
+        self.state(connection, about, now)
+    }
+
     /// Whether the key has become old.
     pub(super) fn is_key_old(&self, now: UnixMillis) -> bool {
-        now.since(self.key_since) >= self.settings.rotate
+        let days = i64::try_from(self.settings.rotate.as_secs() / DAY_SECONDS).unwrap_or(i64::MAX);
+        let age = now.day().saturating_sub(self.key_since.day());
+        // One that is of tomorrow was made while the clock was wrong.
+        age >= days || age < 0
     }
 
     /// Has another key sign from now on; the one before is gone then, and nobody can sign in its name any more.
     pub(super) fn rotate(&mut self, connection: &Connection, now: UnixMillis) -> Result<(), LedgerFault> {
-        let next = self.ring.make_next()?;
+        let next = self.ring.make_next(&self.key.public_key())?;
         self.state(connection, StatementBody::NextKey { public_key: next.public_key() }, now)?;
         // From here on the store says that it is the next one, wherever its file is.
         (self.key, self.key_since) = (next, now);
@@ -178,7 +206,7 @@ impl StatementLedger {
 
     /// Whether events up to this one of a part are to be stated now.
     pub(super) fn is_due(&self, (part, last_seq): (i64, i64), now: UnixMillis, is_end: bool) -> bool {
-        let waits = self.sealed.0 != part || self.sealed.1 < last_seq;
+        let waits = self.sealed.0 != part || self.sealed.1 < last_seq || self.dropped.0 > self.dropped.1;
         // A clock that was set back must not keep it from stating.
         let is_time = now.since(self.stated_at) >= CHECKPOINT_EVERY || now < self.stated_at;
         waits && (is_end || is_time)
@@ -194,6 +222,7 @@ impl DraftStatement {
             StatementBody::Checkpoint(seal) => (CHECKPOINT, Some(seal.part)),
             StatementBody::Closed(seal) => (CLOSED, Some(seal.part)),
             StatementBody::Removed { part, .. } => (REMOVED, Some(*part)),
+            StatementBody::Unsealed { .. } => (UNSEALED, None),
         };
         connection
             .prepare_cached(
@@ -211,12 +240,19 @@ impl DraftStatement {
     }
 }
 
-/// Keeps the time stamps of statements.
-pub(super) fn keep_stamps(connection: &Connection, made: &[(u64, Vec<u8>)]) -> rusqlite::Result<()> {
-    for (statement, stamp) in made {
-        connection
-            .prepare_cached("UPDATE statement SET stamp = ?2 WHERE number = ?1")?
-            .execute(params![signed(*statement), stamp])?;
+/// Keeps the time stamps of statements. Where another statement has the number by now, its stamp is of no use.
+pub(super) fn keep_stamps(connection: &Connection, made: &[(WantedStamp, Vec<u8>)]) -> rusqlite::Result<()> {
+    for (wanted, stamp) in made {
+        let number = signed(wanted.statement);
+        let text: Option<String> = connection
+            .prepare_cached("SELECT text FROM statement WHERE number = ?1")?
+            .query_row([number], |row| row.get(0))
+            .optional()?;
+        if text.is_some_and(|text| Hash::of(text.as_bytes()) == wanted.hash) {
+            connection
+                .prepare_cached("UPDATE statement SET stamp = ?2 WHERE number = ?1")?
+                .execute(params![number, stamp])?;
+        }
     }
     Ok(())
 }
@@ -260,39 +296,74 @@ fn announced_key(connection: &Connection) -> rusqlite::Result<Option<(SitePublic
         StatementBody::Begun { public_key } | StatementBody::NextKey { public_key } => {
             Some((public_key, statement.at))
         }
-        StatementBody::Checkpoint(_) | StatementBody::Closed(_) | StatementBody::Removed { .. } => None,
+        StatementBody::Checkpoint(_)
+        | StatementBody::Closed(_)
+        | StatementBody::Removed { .. }
+        | StatementBody::Unsealed { .. } => None,
     }))
 }
 
 /// The part and event up to which the store has statements.
-fn sealed_up_to(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
-    let found: Option<String> = connection
-        .query_row(
-            "SELECT text FROM statement WHERE what IN (?1, ?2) ORDER BY number DESC LIMIT 1",
-            params![CHECKPOINT, CLOSED],
-            |row| row.get(0),
-        )
-        .optional()?;
-    let statement = found.and_then(|text| serde_json::from_str::<Statement>(&text).ok());
-    Ok(statement.map_or((0, 0), |statement| match statement.about {
-        StatementBody::Checkpoint(seal) | StatementBody::Closed(seal) => {
-            (signed(seal.part), signed(seal.last_seq))
-        }
-        StatementBody::Begun { .. } | StatementBody::NextKey { .. } | StatementBody::Removed { .. } => (0, 0),
-    }))
+pub(super) fn sealed_up_to(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    let last = last_about(connection, "what IN (2, 3)", [])?;
+    Ok(last.and_then(seal_in).map_or((0, 0), |(seal, _)| (signed(seal.part), signed(seal.last_seq))))
+}
+
+/// The last event of which the statements in the store speak.
+fn covered_up_to(connection: &Connection) -> rusqlite::Result<i64> {
+    let (_, sealed) = sealed_up_to(connection)?;
+    let unsealed = last_about(connection, "what = 6", [])?.map_or(0, |statement| match statement.about {
+        StatementBody::Unsealed { last_seq, .. } => signed(last_seq),
+        StatementBody::Begun { .. }
+        | StatementBody::NextKey { .. }
+        | StatementBody::Checkpoint(_)
+        | StatementBody::Closed(_)
+        | StatementBody::Removed { .. } => 0,
+    });
+    Ok(sealed.max(unsealed))
+}
+
+/// What was stated last of a part, and whether that closed it.
+pub(super) fn last_seal(connection: &Connection, part: i64) -> rusqlite::Result<Option<(PartSeal, bool)>> {
+    Ok(last_about(connection, "part = ?1 AND what IN (2, 3)", [part])?.and_then(seal_in))
+}
+
+/// The last statement of some kinds.
+fn last_about(
+    connection: &Connection,
+    which: &str,
+    values: impl rusqlite::Params,
+) -> rusqlite::Result<Option<Statement>> {
+    let sql = format!("SELECT text FROM statement WHERE {which} ORDER BY number DESC LIMIT 1");
+    let found: Option<String> =
+        connection.prepare_cached(&sql)?.query_row(values, |row| row.get(0)).optional()?;
+    Ok(found.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+fn seal_in(statement: Statement) -> Option<(PartSeal, bool)> {
+    match statement.about {
+        StatementBody::Checkpoint(seal) => Some((seal, false)),
+        StatementBody::Closed(seal) => Some((seal, true)),
+        StatementBody::Begun { .. }
+        | StatementBody::NextKey { .. }
+        | StatementBody::Removed { .. }
+        | StatementBody::Unsealed { .. } => None,
+    }
 }
 
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// What a statement is about, in the store.
+/// What a statement is about, in the store; the queries above have the same numbers.
 const BEGUN: u8 = 1;
 const CHECKPOINT: u8 = 2;
 const CLOSED: u8 = 3;
 const REMOVED: u8 = 4;
 const NEXT_KEY: u8 = 5;
+const UNSEALED: u8 = 6;
 /// Statements that get a time stamp later, if one was not to be had when they were made.
 const WITHOUT_STAMP_MAX: i64 = 31;
+const DAY_SECONDS: u64 = 24 * 3_600;
 /// How long events wait for a statement about them, at most.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(3_600);

@@ -11,6 +11,7 @@ mod leaf;
 mod ledger;
 mod outline;
 mod reader;
+mod rebuilt;
 mod record;
 mod recorder;
 #[cfg(test)]

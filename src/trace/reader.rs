@@ -39,7 +39,14 @@ impl TraceReader {
     /// # Errors
     /// [`TraceFault`].
     pub fn open(data_dir: &Path) -> Result<Self, TraceFault> {
-        let path = data_dir.join(STORE_FILE);
+        Self::open_file(data_dir.join(STORE_FILE))
+    }
+
+    /// Opens a store that lies elsewhere, or was set aside.
+    ///
+    /// # Errors
+    /// [`TraceFault`].
+    pub fn open_file(path: PathBuf) -> Result<Self, TraceFault> {
         let connection = schema::open_reader(&path)?;
         let identity = schema::identity(&path);
         Ok(Self { connection, path, identity, decisions: HashMap::new() })

@@ -10,6 +10,7 @@ use super::store::Store;
 use super::sums::BatchSums;
 use crate::mail::UnixMillis;
 use crate::seal::SealSettings;
+use crate::tracking::TrackingSettings;
 
 /// How a record of tests is sealed.
 pub(crate) fn seal() -> SealSettings {
@@ -18,11 +19,7 @@ pub(crate) fn seal() -> SealSettings {
 
 /// Writes so many events for each day, and states each day when the next one has begun, and the last one at its end.
 pub(crate) fn write_days(folder: &Path, days: &[(i64, usize)]) {
-    write_events(folder, days, |day, number| {
-        let facts = EventFacts { words: vec![format!("day {day}, event {number}")], ..EventFacts::default() };
-        let at = UnixMillis(UnixMillis::of_day(day).0.saturating_add(i64::try_from(number).unwrap_or(0)));
-        NewEvent { at, kind: EventKind::Alarm, id: None, facts, decision: None }
-    });
+    write_events(folder, days, event);
 }
 
 /// The same, and each event says that the requirement of this connector is lowered.
@@ -38,8 +35,7 @@ pub(crate) fn write_overrides(folder: &Path, days: &[(i64, usize)], connector: &
     });
 }
 
-/// The same with events of one's own.
-pub(super) fn write_events(folder: &Path, days: &[(i64, usize)], make: impl Fn(i64, usize) -> NewEvent) {
+fn write_events(folder: &Path, days: &[(i64, usize)], make: impl Fn(i64, usize) -> NewEvent) {
     let mut store = Store::open(&folder.join(STORE_FILE), true).expect("a store");
     let mut now = UnixMillis(0);
     for (day, count) in days {
@@ -54,4 +50,30 @@ pub(super) fn write_events(folder: &Path, days: &[(i64, usize)], make: impl Fn(i
         store.write(second, BatchSums::default()).expect("events");
     }
     store.seal(now, 0, true).expect("the last checkpoint");
+}
+
+/// The same while nothing is sealed.
+pub(crate) fn write_unsealed(folder: &Path, days: &[(i64, usize)]) {
+    let mut store = Store::open(&folder.join(STORE_FILE), false).expect("a store");
+    for (day, count) in days {
+        let events: Vec<NewEvent> = (0..*count).map(|number| event(*day, number)).collect();
+        store.write(&events, BatchSums::default()).expect("events");
+    }
+}
+
+/// Removes what is older than 90 days on this day.
+pub(crate) fn prune_all(folder: &Path, day: i64) {
+    let settings =
+        TrackingSettings { enabled: true, keep: Duration::from_secs(90 * 86_400), bytes_max: 1 << 30 };
+    let mut store = Store::open(&folder.join(STORE_FILE), true).expect("a store");
+    let now = UnixMillis::of_day(day);
+    store.open_ledger((&seal(), &StampDesk::default()), folder, now).expect("a ledger");
+    store.seal(now, 0, true).expect("statements");
+    while store.prune(settings, now).expect("it can be pruned") {}
+}
+
+fn event(day: i64, number: usize) -> NewEvent {
+    let facts = EventFacts { words: vec![format!("day {day}, event {number}")], ..EventFacts::default() };
+    let at = UnixMillis(UnixMillis::of_day(day).0.saturating_add(i64::try_from(number).unwrap_or(0)));
+    NewEvent { at, kind: EventKind::Alarm, id: None, facts, decision: None }
 }

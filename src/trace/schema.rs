@@ -125,6 +125,15 @@ pub(super) fn make_part(connection: &Connection, part: i64) -> rusqlite::Result<
     ))
 }
 
+/// Whether the events of a part have a hash: those of an earlier version have none.
+pub(super) fn has_leaves(connection: &Connection, part: i64) -> rusqlite::Result<bool> {
+    connection.query_row(
+        "SELECT COUNT(*) > 0 FROM pragma_table_info(?1) WHERE name = 'leaf'",
+        [format!("event_{part}")],
+        |row| row.get(0),
+    )
+}
+
 /// Drops the tables of a part.
 pub(super) fn drop_part(connection: &Connection, part: i64) -> rusqlite::Result<()> {
     connection
@@ -179,9 +188,9 @@ const SCHEMA: &str = "
 
 /// What came with version 2.
 const SEAL_SCHEMA: &str = "
-    -- What is kept of the tree of its events; NULL: it is not sealed.
-    ALTER TABLE part ADD COLUMN tree BLOB;
-    -- It gets no more events, and that was stated.
+    -- Its events are hashed, and stated.
+    ALTER TABLE part ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0;
+    -- It gets no more events, and that was stated, or can't be.
     ALTER TABLE part ADD COLUMN closed INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE statement (
         number INTEGER PRIMARY KEY,

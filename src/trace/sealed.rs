@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::leaf::StoredEvent;
 use super::reader::TraceReader;
@@ -73,7 +73,7 @@ impl TraceReader {
 
     /// The parts that are there, in order.
     fn record_parts(&self) -> rusqlite::Result<Vec<RecordPart>> {
-        let sealed = if schema::has_seals(self.connection())? { "tree IS NOT NULL" } else { "0" };
+        let sealed = if schema::has_seals(self.connection())? { "sealed" } else { "0" };
         let sql = format!("SELECT part, day, first_seq, last_seq, {sealed} FROM part ORDER BY part");
         let mut statement = self.connection().prepare_cached(&sql)?;
         let unsigned = |number: i64| u64::try_from(number).unwrap_or_default();
@@ -96,71 +96,105 @@ impl TraceReader {
     pub fn record_lines<E: From<rusqlite::Error>>(
         &self,
         part: &RecordPart,
-        mut see: impl FnMut(RecordedLine<'_>) -> Result<(), E>,
+        see: impl FnMut(RecordedLine<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let number = part.part;
-        // Parts that an earlier version made have no hashes.
-        let has_hashes: bool = self.connection().query_row(
-            "SELECT COUNT(*) > 0 FROM pragma_table_info(?1) WHERE name = 'leaf'",
-            [format!("event_{number}")],
-            |row| row.get(0),
-        )?;
-        let leaf = if has_hashes { "leaf" } else { "NULL" };
-        let sql =
-            format!("SELECT seq, at, kind, id, decision, data, {leaf} FROM event_{number} ORDER BY seq");
         // One moment of the store, so that no decision is given to another event meanwhile.
         let _frozen = self.connection().unchecked_transaction()?;
-        let mut statement = self.connection().prepare(&sql)?;
-        let mut rows = statement.query([])?;
-        let (mut decisions, mut line) = (HashMap::<i64, Option<(String, String)>>::new(), String::new());
-        while let Some(row) = rows.next()? {
-            let decision: Option<i64> = row.get(4).unwrap_or_default();
-            let decision = match decision {
-                Some(decision) => {
-                    if decisions.len() >= DECISIONS_MAX {
-                        decisions.clear();
-                    }
-                    match decisions.entry(decision) {
-                        Entry::Occupied(known) => known.into_mut().as_ref(),
-                        Entry::Vacant(place) => place.insert(self.decision_text(decision)?).as_ref(),
-                    }
-                }
-                None => None,
-            };
-            let decision = decision.map(|(hash, text)| (hash.as_str(), text.as_str()));
-            // Whoever altered a row may have left something else there: its hash tells.
-            let data: String = row.get(5).unwrap_or_default();
-            let stored = StoredEvent {
-                seq: row.get(0)?,
-                at: row.get(1).unwrap_or_default(),
-                kind: row.get(2).unwrap_or_default(),
-                id: row.get(3).unwrap_or_default(),
-                decision: decision.map(|(hash, _)| hash),
-                data: &data,
-            };
-            line.clear();
-            stored.write_line(&mut line);
-            let leaf: Option<Vec<u8>> = row.get(6).unwrap_or_default();
-            see(RecordedLine {
-                seq: u64::try_from(stored.seq).unwrap_or_default(),
-                at: stored.at,
-                line: &line,
-                leaf: leaf.and_then(|octets| Hash::from_octets(&octets)),
-                decision,
-            })?;
-        }
-        Ok(())
+        part_lines(self.connection(), i64::try_from(part.part).unwrap_or(i64::MAX), see)
     }
+}
 
-    /// The text of a decision, and the hash of it, in hexadecimal digits.
-    fn decision_text(&self, number: i64) -> rusqlite::Result<Option<(String, String)>> {
-        let text: Option<String> = self
-            .connection()
-            .prepare_cached("SELECT data FROM decision WHERE decision = ?1")?
-            .query_row(params![number], |row| row.get(0))
-            .optional()?;
-        Ok(text.map(|text| (Hash::of(text.as_bytes()).to_string(), text)))
+/// Every event of a part, in order. What is not of the type that was stored has an empty line, which has no event's hash.
+pub(super) fn part_lines<E: From<rusqlite::Error>>(
+    connection: &Connection,
+    number: i64,
+    mut see: impl FnMut(RecordedLine<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let leaf = if schema::has_leaves(connection, number)? { "leaf" } else { "NULL" };
+    let sql = format!("SELECT seq, at, kind, id, decision, data, {leaf} FROM event_{number} ORDER BY seq");
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    let (mut decisions, mut line) = (DecisionTexts::new(), String::new());
+    while let Some(row) = rows.next()? {
+        line.clear();
+        let seq: i64 = row.get(0)?;
+        let mut at = 0;
+        let mut decision = None;
+        if let Ok(stored) = EventColumns::of(row) {
+            at = stored.at;
+            let known = match stored.decision {
+                Some(number) => text_of(connection, &mut decisions, number)?.map(Some),
+                None => Some(None),
+            };
+            // A decision that is not there is not the one that it was.
+            if let Some(known) = known {
+                decision = known;
+                let event = StoredEvent {
+                    seq,
+                    at,
+                    kind: stored.kind,
+                    id: stored.id,
+                    decision: decision.map(|(hash, _)| hash),
+                    data: &stored.data,
+                };
+                event.write_line(&mut line);
+            }
+        }
+        let leaf: Option<Vec<u8>> = row.get(6).unwrap_or_default();
+        see(RecordedLine {
+            seq: u64::try_from(seq).unwrap_or_default(),
+            at,
+            line: &line,
+            leaf: leaf.and_then(|octets| Hash::from_octets(&octets)),
+            decision,
+        })?;
     }
+    Ok(())
+}
+
+/// The columns of a row, each of its own type.
+struct EventColumns {
+    at: i64,
+    kind: u8,
+    id: Option<i64>,
+    decision: Option<i64>,
+    data: String,
+}
+
+impl EventColumns {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            at: row.get(1)?,
+            kind: row.get(2)?,
+            id: row.get(3)?,
+            decision: row.get(4)?,
+            data: row.get(5)?,
+        })
+    }
+}
+
+/// Decisions that were read, by their numbers: the hash of the text, in hexadecimal digits, and the text.
+type DecisionTexts = HashMap<i64, Option<(String, String)>>;
+
+fn text_of<'a>(
+    connection: &Connection,
+    known: &'a mut DecisionTexts,
+    number: i64,
+) -> rusqlite::Result<Option<(&'a str, &'a str)>> {
+    if known.len() >= DECISIONS_MAX && !known.contains_key(&number) {
+        known.clear();
+    }
+    let found = match known.entry(number) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(place) => {
+            let text: Option<String> = connection
+                .prepare_cached("SELECT data FROM decision WHERE decision = ?1")?
+                .query_row(params![number], |row| row.get(0))
+                .optional()?;
+            place.insert(text.map(|text| (Hash::of(text.as_bytes()).to_string(), text)))
+        }
+    };
+    Ok(found.as_ref().map(|(hash, text)| (hash.as_str(), text.as_str())))
 }
 
 /// Decisions that are kept in memory while a part is read, a few KiB each.

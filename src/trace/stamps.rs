@@ -22,7 +22,7 @@ struct StampState {
 #[derive(Default)]
 struct StampQueues {
     wanted: VecDeque<WantedStamp>,
-    made: Vec<(u64, Vec<u8>)>,
+    made: Vec<(WantedStamp, Vec<u8>)>,
 }
 
 /// A statement that waits for a time stamp.
@@ -47,15 +47,23 @@ impl StampDesk {
     }
 
     /// Hands in the time stamp of a statement (`TimeStampResp`, RFC 3161).
-    pub fn made(&self, statement: u64, stamp: Vec<u8>) {
+    pub fn made(&self, wanted: WantedStamp, stamp: Vec<u8>) {
         let mut queues = self.lock();
-        queues.wanted.retain(|one| one.statement != statement);
-        queues.made.push((statement, stamp));
+        queues.wanted.retain(|one| *one != wanted);
+        queues.made.push((wanted, stamp));
+    }
+
+    /// Has a statement wait no more: the authority has refused it.
+    pub fn give_up(&self, wanted: WantedStamp) {
+        self.lock().wanted.retain(|one| *one != wanted);
     }
 
     /// Has a statement wait; if too many do, the oldest is left without.
     pub(super) fn want(&self, wanted: WantedStamp) {
         let mut queues = self.lock();
+        if queues.wanted.contains(&wanted) {
+            return;
+        }
         if queues.wanted.len() >= WANTED_MAX {
             queues.wanted.pop_front();
         }
@@ -65,7 +73,7 @@ impl StampDesk {
     }
 
     /// What has come.
-    pub(super) fn take_made(&self) -> Vec<(u64, Vec<u8>)> {
+    pub(super) fn take_made(&self) -> Vec<(WantedStamp, Vec<u8>)> {
         std::mem::take(&mut self.lock().made)
     }
 

@@ -8,7 +8,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::code::StoredWord;
 use super::decisions::StoredDecisions;
 use super::leaf::StoredEvent;
-use super::ledger::StatementLedger;
+use super::ledger::{self, StatementLedger};
+use super::rebuilt::{PartSpan, RebuiltPart, rebuild};
 use super::record::NewEvent;
 use super::schema::{self, ADD_HOST, ADD_TO_SUM, FIND_SUM, NEW_SUM, TraceFault};
 use super::sums::{self, BatchSums, Sum, SumKey};
@@ -29,12 +30,24 @@ pub(super) struct Store {
     /// Where sums are, so that adding to one finds it at once.
     sum_rows: HashMap<SumKey, i64>,
     /// Whether new parts are sealed.
-    is_sealing: bool,
+    pub(super) is_sealing: bool,
     /// The tree of the part that is written, if it is sealed.
     pub(super) tree: Option<GrowingTree>,
-    /// A part may be there that gets no more events, which was not stated yet.
-    pub(super) has_ended_parts: bool,
+    /// Parts may be there that an earlier run of the program has left so.
+    pub(super) has_old_parts: bool,
+    /// Parts that were written since the start and get no more, with their last events and trees.
+    pub(super) ended: Vec<EndedPart>,
+    /// The key is old, and another one is to take its place.
+    pub(super) is_key_due: bool,
     pub(super) ledger: Option<StatementLedger>,
+}
+
+/// A part that gets no more events.
+#[derive(Debug, Clone)]
+pub(super) struct EndedPart {
+    pub(super) part: Part,
+    pub(super) last_seq: i64,
+    pub(super) tree: GrowingTree,
 }
 
 /// The part that is written.
@@ -45,17 +58,34 @@ pub(super) struct Part {
     pub(super) first_seq: i64,
 }
 
+impl Part {
+    pub(super) fn span(self, last_seq: i64) -> PartSpan {
+        PartSpan { number: self.number, day: self.day, first_seq: self.first_seq, last_seq }
+    }
+}
+
 impl Store {
     /// Opens the store. `is_sealing`: new parts are sealed.
     pub(super) fn open(path: &Path, is_sealing: bool) -> Result<Self, TraceFault> {
         let connection = schema::open_writer(path)?;
         let faulty = |error| TraceFault::Database(path.to_owned(), error);
         let last = last_part(&connection).map_err(faulty)?;
-        let next_seq = last.as_ref().map_or(1, |last| last.last_seq.saturating_add(1));
-        let next_part = last.as_ref().map_or(1, |last| last.part.number.saturating_add(1));
-        // It goes on with a part that is as new ones would be.
-        let open = last.filter(|last| !last.is_closed && last.tree.is_some() == is_sealing);
-        let (part, tree) = open.map_or((None, None), |last| (Some(last.part), last.tree));
+        // What was stated of events that are gone is not stated of others.
+        let (stated_part, stated_seq) = ledger::sealed_up_to(&connection).map_err(faulty)?;
+        let last_seq = last.as_ref().map_or(0, |last| last.last_seq).max(stated_seq);
+        let next_seq = last_seq.saturating_add(1);
+        let next_part = last.as_ref().map_or(0, |last| last.part.number).max(stated_part).saturating_add(1);
+        let (part, tree) = match last.filter(|last| last.last_seq == last_seq && last.is_open_for(is_sealing))
+        {
+            Some(last) if is_sealing => {
+                match rebuild(&connection, last.part.span(last.last_seq)).map_err(faulty)? {
+                    RebuiltPart::Whole(tree) => (Some(last.part), Some(tree)),
+                    RebuiltPart::Closed | RebuiltPart::Altered => (None, None),
+                }
+            }
+            Some(last) => (Some(last.part), None),
+            None => (None, None),
+        };
         let identity = schema::identity(path);
         Ok(Self {
             connection,
@@ -68,7 +98,9 @@ impl Store {
             sum_rows: HashMap::new(),
             is_sealing,
             tree,
-            has_ended_parts: true,
+            has_old_parts: true,
+            ended: Vec::new(),
+            is_key_due: false,
             ledger: None,
         })
     }
@@ -76,10 +108,12 @@ impl Store {
     /// Writes a batch in one commit, or nothing.
     pub(super) fn write(&mut self, events: &[NewEvent], sums: BatchSums) -> rusqlite::Result<()> {
         let before = (self.part, self.next_seq, self.next_part, self.tree.clone());
+        let ended = self.ended.len();
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let done = self.put(events, sums).and_then(|()| self.connection.execute_batch("COMMIT"));
         if done.is_err() {
             (self.part, self.next_seq, self.next_part, self.tree) = before;
+            self.ended.truncate(ended);
             // It fails if SQLite has rolled back already.
             let _over = self.connection.execute_batch("ROLLBACK");
         }
@@ -139,9 +173,9 @@ impl Store {
         let last = self.next_seq.saturating_sub(1);
         self.connection
             .prepare_cached(
-                "UPDATE part SET last_seq = ?2, first_at = MIN(first_at, ?3), last_at = MAX(last_at, ?4), tree = ?5 WHERE part = ?1",
+                "UPDATE part SET last_seq = ?2, first_at = MIN(first_at, ?3), last_at = MAX(last_at, ?4) WHERE part = ?1",
             )?
-            .execute(params![number, last, dates.0, dates.1, self.tree.as_ref().map(GrowingTree::to_octets)])
+            .execute(params![number, last, dates.0, dates.1])
             .map(drop)
     }
 
@@ -152,17 +186,26 @@ impl Store {
         if let Some(part) = self.part.filter(fits) {
             return Ok(part);
         }
+        self.end_part();
         let part = Part { number: self.next_part, day, first_seq: self.next_seq };
         schema::make_part(&self.connection, part.number)?;
         self.connection.execute(
-            "INSERT INTO part (part, day, first_seq, last_seq, first_at, last_at) VALUES (?1, ?2, ?3, ?3 - 1, ?4, ?5)",
-            params![part.number, day, part.first_seq, i64::MAX, i64::MIN],
+            "INSERT INTO part (part, day, first_seq, last_seq, first_at, last_at, sealed)
+            VALUES (?1, ?2, ?3, ?3 - 1, ?4, ?5, ?6)",
+            params![part.number, day, part.first_seq, i64::MAX, i64::MIN, self.is_sealing],
         )?;
         self.next_part = part.number.saturating_add(1);
         self.part = Some(part);
         self.tree = self.is_sealing.then(GrowingTree::default);
-        self.has_ended_parts = true;
         Ok(part)
+    }
+
+    /// Writes no more events to the part that was written so far.
+    pub(super) fn end_part(&mut self) {
+        let Some(part) = self.part.take() else { return };
+        if let Some(tree) = self.tree.take() {
+            self.ended.push(EndedPart { part, last_seq: self.next_seq.saturating_sub(1), tree });
+        }
     }
 
     fn add(&mut self, sums: Vec<(SumKey, Sum)>) -> rusqlite::Result<()> {
@@ -273,30 +316,32 @@ impl Store {
 struct LastPart {
     part: Part,
     last_seq: i64,
-    tree: Option<GrowingTree>,
+    is_sealed: bool,
     is_closed: bool,
+    has_leaves: bool,
+}
+
+impl LastPart {
+    /// Whether more events may be written to it.
+    fn is_open_for(&self, is_sealing: bool) -> bool {
+        !self.is_closed && self.has_leaves && self.is_sealed == is_sealing
+    }
 }
 
 fn last_part(connection: &Connection) -> rusqlite::Result<Option<LastPart>> {
-    connection
+    let last = connection
         .query_row(
-            "SELECT part, day, first_seq, last_seq, tree, closed FROM part ORDER BY part DESC LIMIT 1",
+            "SELECT part, day, first_seq, last_seq, sealed, closed FROM part ORDER BY part DESC LIMIT 1",
             [],
             |row| {
                 let part = Part { number: row.get(0)?, day: row.get(1)?, first_seq: row.get(2)? };
-                let last_seq = row.get(3)?;
-                let tree: Option<Vec<u8>> = row.get(4)?;
-                let tree =
-                    tree.and_then(|octets| GrowingTree::from_octets(size(part.first_seq, last_seq), &octets));
-                Ok(LastPart { part, last_seq, tree, is_closed: row.get(5)? })
+                let (last_seq, is_sealed, is_closed) = (row.get(3)?, row.get(4)?, row.get(5)?);
+                Ok(LastPart { part, last_seq, is_sealed, is_closed, has_leaves: false })
             },
         )
-        .optional()
-}
-
-/// How many events there are from one place to another.
-pub(super) fn size(first_seq: i64, last_seq: i64) -> u64 {
-    u64::try_from(last_seq.saturating_add(1).saturating_sub(first_seq)).unwrap_or_default()
+        .optional()?;
+    last.map(|last| Ok(LastPart { has_leaves: schema::has_leaves(connection, last.part.number)?, ..last }))
+        .transpose()
 }
 
 fn signed(count: u64) -> i64 {

@@ -235,6 +235,8 @@ fn sums_tell_messages_and_sessions_apart() {
 #[test]
 fn what_is_too_much_goes_oldest_first() {
     let folder = tempfile::tempdir().expect("a folder");
+    // Of a sealed one, what was stated of it counts.
+    let store = |folder: &Path| TraceStore::start(folder, settings(), None, 0).expect("a thread");
     let first = store(folder.path());
     tell(&first.recorder(), 1, "one");
     done(first);

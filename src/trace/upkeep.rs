@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::ledger::last_seal;
 use super::schema;
 use super::store::Store;
+use super::tls_report::date_of_day;
 use crate::mail::UnixMillis;
-use crate::seal::{RemovalCause, StatementBody};
+use crate::seal::{PartSeal, RemovalCause, StatementBody};
 use crate::tracking::TrackingSettings;
 
 impl Store {
@@ -22,7 +24,30 @@ impl Store {
             .prepare_cached("SELECT part, day FROM part WHERE part <> ?1 ORDER BY part")?
             .query_map([written], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<_>>()?;
-        if let Some((part, _)) = parts.iter().find(|(_, day)| *day < cutoff) {
+        // What was stated of it counts, not what its row says: that may have been altered to have it removed. While nothing
+        // can be stated, it waits.
+        let is_old = |(part, day): &(i64, i64)| -> rusqlite::Result<bool> {
+            if *day >= cutoff {
+                return Ok(false);
+            }
+            Ok(match last_seal(&self.connection, *part)? {
+                Some((seal, is_closed)) => {
+                    is_closed && self.ledger.is_some() && seal.day < date_of_day(cutoff) || !self.is_sealing
+                }
+                None => true,
+            })
+        };
+        let mut old = None;
+        for one in &parts {
+            if is_old(one)? {
+                old = Some(one);
+            }
+            // The oldest goes first; what is not sealed is in nobody's way.
+            if old.is_some() || last_seal(&self.connection, one.0)?.is_some() {
+                break;
+            }
+        }
+        if let Some((part, _)) = old {
             self.forget_part(*part, (settings, now), RemovalCause::Age)?;
             return Ok(true);
         }
@@ -49,7 +74,7 @@ impl Store {
             }
             // A part that has just been begun is all there is: it is ended, and goes when the next one is there.
             if self.part.is_some_and(|part| self.next_seq.saturating_sub(part.first_seq) >= ROLL_EVENTS) {
-                (self.part, self.tree, self.has_ended_parts) = (None, None, true);
+                self.end_part();
             }
             return Ok(false);
         }
@@ -78,13 +103,19 @@ impl Store {
         // The statements of a table that is dropped must not be kept.
         self.connection.flush_prepared_statement_cache();
         let transaction = self.connection.unchecked_transaction()?;
-        let removed = sealed_span(&transaction, part)?.map(|(first_seq, last_seq)| StatementBody::Removed {
-            part: unsigned(part),
-            first_seq: unsigned(first_seq),
-            last_seq: unsigned(last_seq),
-            why,
-        });
-        let draft = removed.zip(self.ledger.as_ref()).map(|(about, ledger)| ledger.draft(about, now));
+        let draft = match (sealed_as(&transaction, part)?, &self.ledger) {
+            (Some(seal), Some(ledger)) => {
+                let about = StatementBody::Removed {
+                    part: seal.part,
+                    first_seq: seal.first_seq,
+                    last_seq: seal.last_seq,
+                    why,
+                    keep: settings.keep.as_secs(),
+                };
+                Some(ledger.draft(about, now))
+            }
+            (Some(_), None) | (None, _) => None,
+        };
         if let Some(draft) = &draft {
             draft.put(&transaction)?;
         }
@@ -104,19 +135,9 @@ impl Store {
     }
 }
 
-/// The first and last event of a part, if it is sealed.
-fn sealed_span(connection: &Connection, part: i64) -> rusqlite::Result<Option<(i64, i64)>> {
-    connection
-        .query_row(
-            "SELECT first_seq, last_seq FROM part WHERE part = ?1 AND tree IS NOT NULL",
-            [part],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .optional()
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
+/// What was stated of a part when it was closed, if it is sealed.
+fn sealed_as(connection: &Connection, part: i64) -> rusqlite::Result<Option<PartSeal>> {
+    Ok(last_seal(connection, part)?.filter(|(_, is_closed)| *is_closed).map(|(seal, _)| seal))
 }
 
 fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {

@@ -25,6 +25,12 @@ async fn recorded() -> Site {
 }
 
 async fn recorded_with(more: &str) -> Site {
+    let (site, daemon) = recording(more).await;
+    daemon.stop().await;
+    site
+}
+
+async fn recording(more: &str) -> (Site, Daemon) {
     let site = Site::new();
     let bank = Sink::start(Manner::sealed(site.partners.pair(&[PARTNER], Kind::Good).server())).await;
     let shop = Sink::start(Manner::clear()).await;
@@ -45,8 +51,7 @@ async fn recorded_with(more: &str) -> Site {
         assert_eq!(reply.code, 250, "{}", reply.text);
     }
     daemon.queue_empty().await;
-    daemon.stop().await;
-    site
+    (site, daemon)
 }
 
 fn verified(site: &Site, more: &[&str]) -> (bool, Value) {
@@ -471,8 +476,15 @@ async fn an_authority_stamps_what_closes_a_day() {
     let (web, folder) = (Web::start().await, tempfile::tempdir().unwrap());
     web.page("/busy", Page::Status("503 Service Unavailable"));
     web.page("/time", Page::Made(Arc::new(authority(folder.path()))));
-    let site = recorded_with(&format!("[evidence]\ntimestamp_url = \"{}\"\n\n", web.url("/busy"))).await;
-    // The day is over.
+    let (site, daemon) =
+        recording(&format!("[evidence]\ntimestamp_url = \"{}\"\n\n", web.url("/busy"))).await;
+    eventually("the last event in the store", LONG, async || {
+        let output = daemon.command(&["trace", "--event", "delivered"]).await;
+        (tools::said(&output).matches("\"delivered\"").count() >= 4).then_some(())
+    })
+    .await;
+    // Before anything was stated of it, the day is over.
+    daemon.kill().await;
     tamper(&site, "UPDATE part SET day = day - 1");
     let mut daemon = Daemon::start(&site.home).await;
     eventually("a warning", LONG, async || daemon.log().contains("waits for its time stamp").then_some(()))
