@@ -109,7 +109,7 @@ pub(super) async fn queue(
         (filter(&query, &connectors))
         @if listed.messages.is_empty() {
             @if listed.total.messages == 0 { p.good { "The queue is empty." } }
-            @else { p.empty { "No queued message matches; " (number(listed.total.messages)) " are queued." } }
+            @else { p.empty { "No queued message matches, of " (number(listed.total.messages)) "." } }
         } @else {
             p { "The queue has " (counted(listed.total.messages, "message")) " for " (counted(listed.total.recipients, "recipient")) ", "
                 (number(listed.total.held)) " of them held." }

@@ -9,7 +9,8 @@ use super::chart::{DayOfMail, bars};
 use super::page::{number, page, table, table_below};
 use super::sessions::Visitor;
 use super::site::Console;
-use crate::mail::Clock;
+use crate::mail::{Clock, rfc3339};
+use crate::seal::{Hash, Statement};
 use crate::trace::{TlsReport, TlsShare, TroubleCount, clean};
 
 /// Over how many days.
@@ -29,7 +30,8 @@ pub(super) async fn report(
     let range = (today.saturating_sub(days.saturating_sub(1)), today);
     let made = console.tracked(move |reader| {
         let sums = reader.sums(range.0, range.1)?;
-        Ok((TlsReport::of(&sums, range), DayOfMail::all(&sums, range)))
+        let sealed = reader.outer_statements()?;
+        Ok((TlsReport::of(&sums, range), DayOfMail::all(&sums, range), sealed))
     });
     let body = html! {
         form.filter.noprint method="get" action="/reports" {
@@ -39,10 +41,33 @@ pub(super) async fn report(
         }
         @match made.await {
             Err(why) => p.bad { (why) },
-            Ok((report, by_day)) => (whole(&report, &by_day, &ReportPlace::Console)),
+            Ok((report, by_day, sealed)) => {
+                (whole(&report, &by_day, &ReportPlace::Console))
+                (evidence(sealed.as_ref()))
+            },
         }
     };
     page(&visitor, "/reports", "TLS report", &body)
+}
+
+/// What the record of events is held to.
+fn evidence(sealed: Option<&(Statement, Statement, Hash)>) -> Markup {
+    html! {
+        section.noprint aria-labelledby="evidence" {
+            h2 #evidence { "Evidence" }
+            @match sealed {
+                None => p.empty { "The record of events is not sealed." },
+                Some((first, last, hash)) => {
+                    p { "The record of events is sealed while it is written. Keep these elsewhere, so that nobody can write it again:" }
+                    dl.facts {
+                        dt { "First key" } dd { code { (first.key) } }
+                        dt { "Last statement" } dd { "number " (last.number) " of " (rfc3339(last.at)) ", with the hash " code { (hash) } }
+                    }
+                    p { code { "sealpost evidence verify" } " says whether anything was altered, and " code { "sealpost evidence export" } " writes what an auditor is given." }
+                }
+            }
+        }
+    }
 }
 
 /// Where a report stands.

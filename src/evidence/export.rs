@@ -6,7 +6,7 @@ use std::path::Path;
 use super::fault::ExportFault;
 use super::folder::{FolderListing, LineFile, PackageFolder, STAMPS_FOLDER, hash_of_file};
 use super::manifest::{
-    MANIFEST, MANIFEST_FILE, MANIFEST_VERSION, PackageManifest, SIGNATURE_FILE, announced_key,
+    MANIFEST, MANIFEST_FILE, MANIFEST_VERSION, PackageManifest, SIGNATURE_FILE,
 };
 use super::package::{
     DECISIONS_FILE, DecisionLine, EVENTS_FILE, EventLine, SCRIPT_FILE, STATEMENTS_FILE, StatementLine,
@@ -18,7 +18,7 @@ use super::select::Selection;
 use super::summary::{EventTable, ExportSummary, LoweredLine, SummaryGrounds};
 use super::verify::{RecordBreak, Verification};
 use crate::mail::UnixMillis;
-use crate::seal::{Chain, Hash, KeptElsewhere, PartSeal, SignedStatement, SiteKey, StatementBody, WholeTree};
+use crate::seal::{Chain, Hash, KeptElsewhere, PartSeal, SignedStatement, SiteKey, WholeTree};
 use crate::trace::{EventFacts, EventKind, RecordPart, TraceFilter, TraceReader, date_of_day, site_key};
 
 /// Writes the package to a folder, which must not exist. The key that signs it is in `data_dir`.
@@ -46,7 +46,7 @@ pub fn export(
     if parts.is_empty() {
         return Err(ExportFault::Nothing);
     }
-    let public_key = announced_key(&chain).ok_or(ExportFault::Nothing)?;
+    let public_key = chain.next_key.ok_or(ExportFault::Nothing)?;
     let key = site_key(data_dir, &public_key).map_err(ExportFault::Key)?.ok_or(ExportFault::AnotherKey)?;
     let earlier = began_before(reader, scope)?;
     let made = PackageFolder::create(folder)?;
@@ -92,15 +92,9 @@ struct SealedPart {
 }
 
 fn sealed_parts(chain: &Chain, parts: &[RecordPart]) -> Vec<SealedPart> {
-    let mut seals: BTreeMap<u64, (u64, &PartSeal)> = BTreeMap::new();
-    for (statement, _) in &chain.statements {
-        if let StatementBody::Checkpoint(seal) | StatementBody::Closed(seal) = &statement.about {
-            seals.insert(seal.part, (statement.number, seal));
-        }
-    }
     let sealed = |part: &RecordPart| {
-        let (statement, seal) = seals.get(&part.part)?;
-        Some(SealedPart { part: *part, statement: *statement, seal: (*seal).clone() })
+        let (statement, seal) = chain.account.parts.get(&part.part)?.seals.last()?;
+        Some(SealedPart { part: *part, statement: *statement, seal: seal.clone() })
     };
     parts.iter().filter_map(sealed).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::seal::{Chain, Hash, SitePublicKey, StatementBody};
+use crate::seal::Hash;
 
 /// All of a package, in few words. It is signed as the octets of its JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,17 +42,6 @@ impl PackageManifest {
         text.push(b'\n');
         text
     }
-}
-
-/// The key that signs after the last statement that can be relied on.
-pub(super) fn announced_key(chain: &Chain) -> Option<SitePublicKey> {
-    chain.statements.iter().rev().find_map(|(statement, _)| {
-        let (StatementBody::Begun { public_key } | StatementBody::NextKey { public_key }) = &statement.about
-        else {
-            return None;
-        };
-        Some(*public_key)
-    })
 }
 
 /// The manifest.

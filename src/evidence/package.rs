@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::RecordedEvent;
 use super::folder::{FolderListing, STAMPS_FOLDER, hash_of_file};
-use super::manifest::{MANIFEST_FILE, PackageManifest, SIGNATURE_FILE, announced_key};
+use super::manifest::{MANIFEST_FILE, PackageManifest, SIGNATURE_FILE};
 use super::verify::LastStatement;
 use crate::mail::rfc3339;
 use crate::seal::{
@@ -210,7 +210,7 @@ pub fn verify_package(
         counts: [(EVENTS_FILE, lines), (DECISIONS_FILE, decided), (STATEMENTS_FILE, stated)],
         last: statements.last().map(SignedStatement::hash),
     };
-    let manifest = check.manifest(announced_key(&chain), &found)?;
+    let manifest = check.manifest(chain.next_key, &found)?;
     let first = chain.statements.first();
     let of = |get: fn(&PackageManifest) -> &String| manifest.as_ref().map(get).cloned();
     Ok(PackageVerification {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::leaf::StoredEvent;
 use super::reader::TraceReader;
 use super::schema;
-use crate::seal::{Hash, SignedStatement};
+use crate::seal::{Hash, SignedStatement, Statement};
 
 /// A part of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +69,24 @@ impl TraceReader {
             })
         })?;
         rows.collect()
+    }
+
+    /// The first and the last statement, without verifying either.
+    ///
+    /// # Errors
+    /// The database error.
+    pub fn outer_statements(&self) -> rusqlite::Result<Option<(Statement, Statement, Hash)>> {
+        if !schema::has_seals(self.connection())? {
+            return Ok(None);
+        }
+        let one = |order: &str| -> rusqlite::Result<Option<String>> {
+            let sql = format!("SELECT text FROM statement ORDER BY number {order} LIMIT 1");
+            self.connection().prepare_cached(&sql)?.query_row([], |row| row.get(0)).optional()
+        };
+        let (Some(first), Some(last)) = (one("ASC")?, one("DESC")?) else { return Ok(None) };
+        let hash = Hash::of(last.as_bytes());
+        let read = |text: &str| serde_json::from_str::<Statement>(text).ok();
+        Ok(read(&first).zip(read(&last)).map(|(first, last)| (first, last, hash)))
     }
 
     /// The parts that are there, in order.

@@ -125,7 +125,8 @@ async fn pages_show_what_is_and_need_a_session() {
         ("/", vec!["Failing now", "STARTTLS is not offered", "Queued messages", "grafana (reader)"]),
         ("/partners", vec!["bank.test", "1 recipient waits", "TLS if offered"]),
         ("/queue", vec![&*scene.waiting, "eve@bank.test"]),
-        ("/queue?recipient=%40plain.test", vec!["No queued message matches; 1 are queued"]),
+        ("/reports", vec!["The record of events is sealed", "number 1 of"]),
+        ("/queue?recipient=%40plain.test", vec!["No queued message matches, of 1."]),
         (
             &*message,
             vec![
