@@ -87,13 +87,13 @@ pub(super) async fn act(
     Ok(Json(done))
 }
 
-/// Applies an action to the messages that are named.
+/// Applies an action to the messages that are named. Also returns those to which it applies as they are.
 pub(super) async fn act_on_each(
     control: &Control,
     ids: &[QueueId],
     action: QueueAction,
     asker: &Asker,
-) -> Result<ActionTally, Refusal> {
+) -> Result<(ActionTally, Vec<QueueId>), Refusal> {
     let (mut done, mut named) = (ActionTally::default(), Vec::new());
     for id in ids {
         match control.spool.show(*id).await? {
@@ -101,11 +101,16 @@ pub(super) async fn act_on_each(
             Some(message) if action == QueueAction::Retry && message.held.is_some() => {
                 done.leave(*id, "it is held");
             }
+            // Whoever takes this hold back must not take back another one.
+            Some(message) if action == QueueAction::Hold && message.held.is_some() => {
+                done.leave(*id, "it is held already");
+            }
             Some(message) => named.push(message),
         }
     }
+    let meant = named.iter().map(|message| message.id).collect();
     apply(control, asker, (action, named), &mut done).await?;
-    Ok(done)
+    Ok((done, meant))
 }
 
 async fn apply(

@@ -85,7 +85,7 @@ impl Control {
         ids: &[QueueId],
         action: QueueAction,
         asker: &Asker,
-    ) -> Result<ActionTally, Refusal> {
+    ) -> Result<(ActionTally, Vec<QueueId>), Refusal> {
         actions::act_on_each(self, ids, action, asker).await
     }
 

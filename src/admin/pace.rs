@@ -109,7 +109,8 @@ const EVERY: Duration = Duration::from_millis(50);
 const AHEAD_MAX: Duration = Duration::from_secs(10);
 /// A bearer's requests that are answered at the same time.
 const PLACES_MAX: usize = 8;
-/// Wrong tokens whose answer waits; with the second that each waits, so many guesses a second. Fewer than the connections.
+/// Wrong tokens whose answer waits a second, fewer than the connections; further ones are refused at once. A token has 30
+/// characters at least: what this limits is what guessing costs us.
 const WRONG_MAX: usize = 16;
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 

@@ -143,5 +143,5 @@ const HEADERS: &[(&str, &str)] = &[
     ("cross-origin-resource-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
 ];
-/// With the few connections there are, some dozens of guesses a second.
+/// How long a wrong token waits for its answer.
 const REFUSAL_DELAY: Duration = Duration::from_secs(1);

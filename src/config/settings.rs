@@ -127,12 +127,15 @@ impl ShownEntry<'_> {
     }
 }
 
+/// Keys whose value is a URL that only its owner may know whole.
+const URL_KEYS: &[&str] = &["webhook", "timestamp_url"];
+
 /// A value in a line; `None` where a key does not apply or has no value.
 fn shown(key: &str, value: &Value) -> Option<String> {
     Some(match value {
         Value::Null => return None,
-        // Whoever knows the whole URL may post there.
-        Value::String(url) if key == "webhook" => host_of(url),
+        // A URL may have a secret in it, and whoever knows it may use it.
+        Value::String(url) if URL_KEYS.contains(&key) => host_of(url),
         Value::String(text) => shortened(text),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
         Value::Array(all) if all.is_empty() => "none".to_owned(),

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use maud::html;
 
+use super::door::is_ours;
 use super::notice::ActionNotice;
 use super::page::{counted, failed, number, page, refused, seal, table};
 use super::queue::{ACTIONS, CHOSEN_MAX, ChosenAction, QueueQuery, is_final, row};
@@ -47,7 +48,7 @@ pub(super) async fn confirm(
     let body = html! {
         p.requirement { (count(chosen.len(), "message")) " for " (count(recipients, "recipient")) @if let Some(of) = lanes(&chosen) { ": " (of) } "." }
         p class=[is_final(action).then_some("bad")] { (words) }
-        (table("The first of them", &["Message", "Accepted", "From", "To", "State"], &html! {
+        (table(if more > 0 { "The first of them" } else { "All of them" }, &["Message", "Accepted", "From", "To", "State"], &html! {
             @for message in chosen.iter().take(EXAMPLES_MAX) { (row(message, now, false)) }
         }))
         @if more > 0 { p { "And " (number(u64::try_from(more).unwrap_or(u64::MAX))) " more." } }
@@ -82,16 +83,15 @@ pub(super) async fn act(
         Ok(ids) => ids,
         Err(why) => return failed(&visitor, StatusCode::BAD_REQUEST, &why),
     };
-    let tally = match console.control.act_on_each(&ids, action, &asker).await {
-        Ok(tally) => tally,
+    let (tally, meant) = match console.control.act_on_each(&ids, action, &asker).await {
+        Ok(done) => done,
         Err(fault) => return refused(&visitor, &fault),
     };
-    let back = value(&fields, "back");
-    let back = if back.starts_with("/queue") { back } else { "/queue" };
+    let back = Some(value(&fields, "back")).filter(|back| is_ours(back)).unwrap_or("/queue");
     let notice = ActionNotice::new(&in_words(action, &tally));
     let notice = if action == QueueAction::Hold && tally.messages > 0 {
         let again = [("action", "release".to_owned())].into_iter();
-        let again = again.chain(ids.iter().map(|id| ("id", id.to_string()))).collect();
+        let again = again.chain(meant.iter().map(|id| ("id", id.to_string()))).collect();
         notice.followed_by("Undo".to_owned(), "/queue/act".to_owned(), back).sending(again)
     } else {
         notice

@@ -48,6 +48,7 @@ impl DayOfMail {
 /// Bars for days, what was sealed at the bottom.
 #[must_use]
 pub fn bars(days: &[DayOfMail]) -> Markup {
+    let days = with_mail(days);
     let most = days.iter().map(DayOfMail::height).max().unwrap_or_default().max(1);
     let width = STEP.saturating_mul(u64::try_from(days.len()).unwrap_or(1).max(1));
     // A little of something is seen: it is what is looked for.
@@ -88,6 +89,12 @@ pub fn bars(days: &[DayOfMail]) -> Markup {
     }
 }
 
+/// The days from the first one with mail on, but a week at least: a young site would have one bar at the edge.
+fn with_mail(days: &[DayOfMail]) -> &[DayOfMail] {
+    let first = days.iter().position(|day| day.height() > 0).unwrap_or_default();
+    days.get(first.min(days.len().saturating_sub(WEEK))..).unwrap_or(days)
+}
+
 fn spoken(day: &DayOfMail) -> String {
     format!(
         "{}: {} over TLS, {} in plaintext, {} refused",
@@ -102,6 +109,7 @@ fn spoken(day: &DayOfMail) -> String {
 const STEP: u64 = 10;
 const BAR: u64 = 8;
 const LEAST: u64 = 2;
+const WEEK: usize = 7;
 const HEIGHT: u64 = 160;
 
 #[cfg(test)]
@@ -136,6 +144,14 @@ mod tests {
         ];
         let day = |day, sealed, plaintext, refused| DayOfMail { day, sealed, plaintext, refused };
         assert_eq!(DayOfMail::all(&sums, (10, 12)), [day(10, 7, 0, 0), day(11, 0, 0, 0), day(12, 0, 2, 5)]);
+        let days = DayOfMail::all(&sums, (1, 12));
+        assert_eq!(
+            with_mail(&days).first().map(|day| day.day),
+            Some(6),
+            "a week, though mail began on the tenth"
+        );
+        assert_eq!(with_mail(&DayOfMail::all(&sums, (1, 30))).first().map(|day| day.day), Some(10));
+        assert_eq!(with_mail(&DayOfMail::all(&[], (1, 3))).len(), 3);
         let drawn = bars(&DayOfMail::all(&[], (1, 3))).into_string();
         assert!(drawn.contains("0 over TLS"), "a chart of nothing is drawn: {drawn}");
     }

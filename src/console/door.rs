@@ -50,6 +50,16 @@ pub(super) async fn admit(State(console): State<Console>, mut request: Request, 
     let Some(visitor) = visitor(&console, request.headers()) else {
         return Redirect::to(&way_in(request.method(), request.uri())).into_response();
     };
+    // A session asks no more than its token may.
+    let _place = match console.pace.enter(&visitor.token.name, Instant::now()) {
+        Ok(place) => place,
+        Err(pause) => {
+            console.outlook.limited();
+            let after = [(RETRY_AFTER, retry_after(pause))];
+            let why = "Too much is asked with this token. Try again in a moment.";
+            return (after, failed(&visitor, StatusCode::TOO_MANY_REQUESTS, why)).into_response();
+        }
+    };
     let mut shown = visitor.clone();
     // What a page fetches by itself shows nobody anything.
     if request.method() == Method::GET && presence(request.headers()) == Presence::Person {
@@ -195,6 +205,7 @@ pub(super) async fn log_in(
     let Some(token) = token else {
         console.outlook.refused();
         let Some(_place) = console.pace.wrong_token() else {
+            console.outlook.limited();
             let why = "Too many wrong tokens are being tried. Try again in a moment.";
             let after = [(RETRY_AFTER, retry_after(REFUSAL_DELAY))];
             return (StatusCode::TOO_MANY_REQUESTS, after, page(next, Some(why))).into_response();
@@ -206,6 +217,7 @@ pub(super) async fn log_in(
     let _place = match console.pace.enter(&token.name, Instant::now()) {
         Ok(place) => place,
         Err(pause) => {
+            console.outlook.limited();
             let after = [(RETRY_AFTER, retry_after(pause))];
             let why = "Too much is asked with this token. Try again in a moment.";
             return (StatusCode::TOO_MANY_REQUESTS, after, page(next, Some(why))).into_response();
@@ -306,7 +318,7 @@ fn is_of_another_site(headers: &HeaderMap) -> bool {
 }
 
 /// A place below ours, not another host. Browsers leave out tabs and the like, and take `\` for `/`.
-fn is_ours(next: &str) -> bool {
+pub(super) fn is_ours(next: &str) -> bool {
     next.starts_with('/')
         && !next.starts_with("//")
         && next.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'\\')

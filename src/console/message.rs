@@ -195,6 +195,9 @@ pub(super) async fn act(
         "remove" => QueueAction::Remove,
         _ => return failed(&visitor, StatusCode::NOT_FOUND, "Unknown action."),
     };
+    // Whoever takes this hold back must not take back another one.
+    let held = action == QueueAction::Hold
+        && console.control.message(id.clone()).await.is_ok_and(|message| message.held.is_some());
     let result = match console.control.act_on(id, action, asker).await {
         Ok(result) => result,
         Err(fault) => return refused(&visitor, &fault),
@@ -203,7 +206,8 @@ pub(super) async fn act(
         (QueueAction::Bounce | QueueAction::Remove, _) | (_, None) => "/queue".to_owned(),
         (QueueAction::Retry | QueueAction::Hold | QueueAction::Release, Some(id)) => format!("/queue/{id}"),
     };
-    console.done(&visitor, &page, notice(action, &result, &page))
+    let notice = if held { ActionNotice::new("it is held already") } else { notice(action, &result, &page) };
+    console.done(&visitor, &page, notice)
 }
 
 /// What was done, and what takes it back or what it lacks.

@@ -40,6 +40,9 @@ pub trait Outlook: Send + Sync {
 
     /// A login had no valid token.
     fn refused(&self);
+
+    /// A request came earlier than its token may ask.
+    fn limited(&self);
 }
 
 /// A certificate of ours.

@@ -186,7 +186,7 @@ fn troubles((place, id): (&ReportPlace, &str), title: &str, counts: &[TroubleCou
             @if counts.is_empty() { p.empty { (none) } } @else {
                 (table_below(title, &["Domain", "Connector", "Reason", "#How often"], &html! {
                     @for one in counts.iter().take(ROWS_MAX) {
-                        tr { th scope="row" { (clean(&one.domain)) } td { (one.connector) }
+                        tr { th scope="row" { (or_dash(&one.domain)) } td { (or_dash(&one.connector)) }
                             td { @if place.is_paper() { (one.reason) } @else { a href=(format!("/trace?reason={}", one.reason)) { (one.reason) } } } td.n { (number(one.count)) } }
                     }
                 }))
@@ -194,6 +194,11 @@ fn troubles((place, id): (&ReportPlace, &str), title: &str, counts: &[TroubleCou
             }
         }
     }
+}
+
+/// What is not counted by domain, or has no connector, has a dash there.
+fn or_dash(name: &str) -> String {
+    if name.is_empty() { "–".to_owned() } else { clean(name) }
 }
 
 fn rest(count: usize) -> Markup {

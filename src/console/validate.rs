@@ -15,7 +15,7 @@ use futures_util::stream::unfold;
 use maud::{Markup, html};
 use serde::Deserialize;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::outlook::{ValidatedHost, ValidationAnswer, ValidationOrder, ValidationReport};
 use super::page::{POLICY, failed, frame, refused};
@@ -58,6 +58,7 @@ pub(super) async fn validate(
         begin: Some(before),
         steps,
         answer,
+        until: Instant::now() + TIME_MAX,
         end: Some(format!("{}{after}", back(&name))),
         _place: place,
     };
@@ -70,6 +71,8 @@ struct GrowingPage {
     begin: Option<String>,
     steps: mpsc::Receiver<String>,
     answer: ValidationAnswer,
+    /// When it ends, whatever has come of it.
+    until: Instant,
     /// None once it has been written.
     end: Option<String>,
     _place: TrialPlace,
@@ -84,11 +87,11 @@ async fn next(mut page: GrowingPage) -> Option<(Result<String, Infallible>, Grow
     let answer = Pin::new(&mut page.answer);
     let piece = tokio::select! {
         biased;
-        Some(step) = page.steps.recv() => {
+        Some(step) = page.steps.recv(), if Instant::now() < page.until => {
             page.end = Some(end);
             return Some((Ok(step), page));
         }
-        answer = timeout(TIME_MAX, answer) => answer,
+        answer = timeout_at(page.until, answer) => answer,
     };
     let mut text = String::new();
     while let Ok(step) = page.steps.try_recv() {
@@ -127,7 +130,10 @@ fn result(report: &ValidationReport) -> Markup {
             h2 #result { "Result" }
             p class=(if report.verdict.ok { "good" } else { "bad" }) role="status" { (clean(&report.verdict.verdict)) }
             @if let Some(why) = &report.not_kept { p.hint { "The result is not kept: " (clean(why)) } }
-            @for one in &report.hosts { (host(one)) }
+            @for one in &report.hosts {
+                // What is about no host is a note about the rest of them.
+                @if one.host == "-" { @for (_, text) in &one.lines { p.hint { (clean(text)) "." } } } @else { (host(one)) }
+            }
         }
     }
 }
@@ -147,5 +153,5 @@ fn back(name: &str) -> String {
 
 /// Steps that wait for whoever reads the page.
 const STEPS_WAITING_MAX: usize = 256;
-/// From one step to the next; the listener cuts off a page after 30 seconds in all.
-const TIME_MAX: Duration = Duration::from_secs(25);
+/// For the whole page: the listener cuts it off after 30 seconds.
+const TIME_MAX: Duration = Duration::from_secs(26);

@@ -93,6 +93,10 @@ impl Outlook for ConsoleOutlook {
     fn refused(&self) {
         self.monitored.refused();
     }
+
+    fn limited(&self) {
+        self.monitored.limited();
+    }
 }
 
 /// Changes of a connector that are shown.

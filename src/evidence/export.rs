@@ -5,9 +5,7 @@ use std::path::Path;
 
 use super::fault::ExportFault;
 use super::folder::{FolderListing, LineFile, PackageFolder, STAMPS_FOLDER, hash_of_file};
-use super::manifest::{
-    MANIFEST, MANIFEST_FILE, MANIFEST_VERSION, PackageManifest, SIGNATURE_FILE,
-};
+use super::manifest::{MANIFEST, MANIFEST_FILE, MANIFEST_VERSION, PackageManifest, SIGNATURE_FILE};
 use super::package::{
     DECISIONS_FILE, DecisionLine, EVENTS_FILE, EventLine, SCRIPT_FILE, STATEMENTS_FILE, StatementLine,
     last_of,

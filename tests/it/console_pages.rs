@@ -184,6 +184,16 @@ async fn several_messages_are_confirmed_first() {
     // What the button beside it sends.
     let undo = page.split_once("class=\"notice\"").unwrap().1.split_once("</form>").unwrap().0.to_owned();
     assert!(undo.contains("value=\"release\"") && undo.contains(&ids[1]), "{undo}");
+    // Whoever holds these and another one takes back no hold but his own.
+    let more = [("action", "hold"), ("id", &*ids[0]), ("id", &*ids[2]), ("back", "/queue\r\nX: y")];
+    assert_eq!(post(&scene, &operator, "/queue/act", &more).await.header("location"), Some("/queue"));
+    let page = scene.page("/queue", &operator).await;
+    assert!(page.contains(&format!("1 message is as it was: {}: it is held already", ids[0])), "{page}");
+    let undo = page.split_once("class=\"notice\"").unwrap().1.split_once("</form>").unwrap().0.to_owned();
+    let named = |id: &str| undo.contains(&format!("value=\"{id}\""));
+    assert!(named(&ids[2]) && !named(&ids[0]), "{undo}");
+    post(&scene, &operator, "/queue/act", &[("action", "release"), ("id", &*ids[2])]).await;
+    scene.daemon.deferred("joe@bank.test").await;
     let again = [("action", "retry"), ("id", &*ids[0]), ("id", &*ids[2])];
     post(&scene, &operator, "/queue/act", &again).await;
     let page = scene.page("/queue", &operator).await;
@@ -255,4 +265,22 @@ async fn an_override_is_seen_and_ended() {
     let again = post(&scene, &operator, "/connectors/bank/end-override", &end).await;
     assert_eq!(again.status, 409, "{}", again.body);
     scene.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_asks_no_more_than_its_token_may() {
+    let scene = Scene::start().await;
+    let (busy, other) = (scene.log_in(READER).await, scene.log_in(OPERATOR).await);
+    let mut answers = 0;
+    let refused = loop {
+        let answer = scene.send(WebRequest::new("GET", "/certificates").header("Cookie", &busy)).await;
+        answers += 1;
+        if answer.status != 200 {
+            break answer;
+        }
+        assert!(answers < 100_000, "it is never refused");
+    };
+    assert!(refused.status == 429 && refused.header("retry-after").is_some(), "{}", refused.head);
+    assert!(refused.body.contains("Too much is asked with this token"), "{}", refused.body);
+    scene.page("/queue", &other).await;
 }
