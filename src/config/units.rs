@@ -64,6 +64,27 @@ pub(super) fn duration(text: &str) -> Result<Duration, UnitFault> {
     if duration.is_zero() { Err(UnitFault::ZeroDuration) } else { Ok(duration) }
 }
 
+/// A duration as it could be written, so that what is shown is what the file may say: `90d`, `1h 30m`.
+pub(super) fn duration_text(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let parts = [
+        (seconds / DAY_SECONDS, "d"),
+        (seconds % DAY_SECONDS / HOUR_SECONDS, "h"),
+        (seconds % HOUR_SECONDS / MINUTE_SECONDS, "m"),
+        (seconds % MINUTE_SECONDS, "s"),
+        (u64::from(duration.subsec_millis()), "ms"),
+        (u64::from(duration.subsec_micros() % 1_000), "us"),
+        (u64::from(duration.subsec_nanos() % 1_000), "ns"),
+    ];
+    let parts = parts.iter().filter(|(number, _)| *number > 0);
+    let text: Vec<String> = parts.map(|(number, unit)| format!("{number}{unit}")).collect();
+    if text.is_empty() { "0s".to_owned() } else { text.join(" ") }
+}
+
+const DAY_SECONDS: u64 = 24 * HOUR_SECONDS;
+const HOUR_SECONDS: u64 = 60 * MINUTE_SECONDS;
+const MINUTE_SECONDS: u64 = 60;
+
 /// One entry of a retry list: `15m`, or `1m x4` for four waits of a minute.
 pub(super) fn waits(text: &str) -> Result<Vec<Duration>, UnitFault> {
     let (wait, times) = text.rsplit_once('x').map_or((text, "1"), |(wait, times)| (wait.trim_end(), times));
@@ -348,6 +369,18 @@ mod tests {
             "a.example:0",
             "\"a.example:0\" has no usable port; write a number from 1 to 65535 after the colon",
         );
+    }
+
+    #[test]
+    fn a_duration_is_shown_as_it_could_be_written() {
+        for text in ["90d", "1d 12h", "1h 30m", "14d 23h 59m 59s", "500ms", "1s 1ms 20us 3ns", "730d"] {
+            let read = duration(text).unwrap_or_else(|fault| panic!("{text}: {fault}"));
+            assert_eq!(duration_text(read), text);
+        }
+        assert_eq!(duration_text(Duration::from_secs(7_776_000)), "90d");
+        assert_eq!(duration_text(Duration::ZERO), "0s");
+        let longest = duration_text(Duration::MAX);
+        assert!(longest.starts_with("213503982334601d 7h "), "{longest}");
     }
 
     #[track_caller]

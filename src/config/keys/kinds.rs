@@ -253,7 +253,7 @@ impl Kind for Period {
     }
 
     fn show(value: &Duration) -> Value {
-        json!(humantime::format_duration(*value).to_string())
+        json!(units::duration_text(*value))
     }
 }
 
