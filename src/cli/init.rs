@@ -126,7 +126,8 @@ pub(super) fn init(args: &InitArgs) -> Result<ExitCode, Failure> {
     let warnings = checked(&text, staging.path(), &file)?;
     staging.write(FILE, &text, FileReader::Group)?;
     let written = staging.settle(replace)?;
-    let console = tokens.map(|(at, path)| (at, dir.join(path)));
+    // Port 0 is whichever is free at the start: nobody can be sent there yet.
+    let console = tokens.filter(|(at, _)| at.port() != 0).map(|(at, path)| (at, dir.join(path)));
     report(args, &WrittenSetUp { file, written, warnings, made, postmaster, console });
     Ok(ExitCode::SUCCESS)
 }

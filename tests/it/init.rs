@@ -187,6 +187,19 @@ fn what_would_not_work_is_not_written() {
     wrong(&["--console", "0.0.0.0:9925"], 2, "only an address of this machine");
     wrong(&["--own-network", "0.0.0.0/0"], 2, "is every address");
     wrong(&["--certificate", missing], 2, "--key");
+
+    // A link to nothing is neither written through nor replaced, and nothing else is put in place beside it.
+    for link in ["tokens", "sealpost.toml", "tls/gw.crt"] {
+        let folder = home.path().join(link.replace('/', "-"));
+        let place = folder.join(link);
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(home.path().join("nowhere"), &place).unwrap();
+        let output = init(&folder, &ANSWERS, &["--mailbox-host", "mail.contoso.test"]);
+        let words = format!("{}: is a link to a file that does not exist", place.display());
+        assert!(output.status.code() == Some(1) && said(&output).contains(&words), "{}", said(&output));
+        assert_eq!(names(&folder), [link.split('/').next().unwrap()]);
+        assert!(!folder.join("tls/gw.key").exists());
+    }
 }
 
 #[test]
@@ -208,6 +221,17 @@ fn a_given_certificate_stays_where_it_is() {
     );
     assert!(home.run(&["check", "--strict"], &[]).status.success());
     assert!(!home.path().join("tls").exists());
+}
+
+#[test]
+fn a_port_that_is_not_known_yet_is_not_an_address_of_the_console() {
+    let home = Home::new();
+    let more = ["--mailbox-host", "mail.contoso.test", "--console", "127.0.0.1:0"];
+    let done = init(home.path(), &ANSWERS, &more);
+    assert!(done.status.success() && !said(&done).contains("The console is at"), "{}", said(&done));
+    let done = init(home.path(), &ANSWERS, &[&more[..], &["--force", "--json"]].concat());
+    let answer: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert!(answer["console"].is_null() && answer["written"].is_array(), "{answer}");
 }
 
 #[test]

@@ -125,7 +125,14 @@ impl Drop for Staging {
 pub(super) fn existing(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     match fs::read(path) {
         Ok(octets) => Ok(Some(octets)),
-        Err(fault) if fault.kind() == ErrorKind::NotFound => Ok(None),
+        // What is put in place replaces no link, also one to nothing.
+        Err(fault) if fault.kind() == ErrorKind::NotFound => match fs::symlink_metadata(path) {
+            Ok(_) => {
+                let words = format!("{}: is a link to a file that does not exist; remove it", path.display());
+                Err(Failure::new(EXIT_NO, words))
+            }
+            Err(_) => Ok(None),
+        },
         Err(fault) => Err(Failure::new(EXIT_NO, format!("{}: can't be read: {fault}", path.display()))),
     }
 }
