@@ -8,7 +8,7 @@ use super::print::{say, say_json};
 use crate::admin::{ExplainQuestion, StartTlsTrouble, SupposedSession};
 use crate::config;
 use crate::connector::TlsVersion;
-use crate::daemon::recorded_overrides;
+use crate::daemon::{override_words, recorded_overrides};
 use crate::explain::{self as explained, ExplainFault, ExplainedRefusal};
 use args::{StartTls, Version};
 
@@ -34,7 +34,9 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     if args.json {
         say_json(&answer);
     } else {
-        say(&answer.passages.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+        let mut lines: Vec<String> = answer.passages.iter().map(ToString::to_string).collect();
+        lines.extend(answer.overridden.iter().map(|one| format!("OVERRIDE  {}", override_words(one))));
+        say(&lines.join("\n"));
     }
     Ok(if answer.yes { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
 }

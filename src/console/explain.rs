@@ -187,6 +187,12 @@ fn result(answer: &ExplainedAnswer, is_draft: bool) -> Markup {
     html! {
         section.answer aria-labelledby="answer" {
             h2 #answer { @if is_draft { "Answer of the draft" } @else { "Answer" } }
+            @if !answer.overrides.is_empty() {
+                article.card {
+                    h3 { "Under an override" }
+                    ul.lines { @for one in &answer.overrides { li { (clean(one)) } } }
+                }
+            }
             @if answer.yes { p.verdict.good role="status" { "Nothing is in the way of this mail." } }
             @else { p.verdict.bad role="status" { "This mail is refused, or waits." } }
             @for one in &answer.passages { (passage(one)) }

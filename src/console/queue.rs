@@ -1,7 +1,8 @@
 //! The queue: what waits, by what is asked for.
 
 use axum::extract::{Query, State};
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -38,9 +39,23 @@ impl QueueQuery {
             sender: asked(&self.sender),
             recipient: asked(&self.recipient),
             reason: asked(&self.reason),
-            older_than: self.older.trim().parse().ok().map(|hours: u64| hours.saturating_mul(3_600)),
+            older_than: match self.hours() {
+                Ok(hours) => hours.map(|hours| hours.saturating_mul(3_600)),
+                // Nothing is that old: what can't be read never means all.
+                Err(_) => Some(u64::MAX),
+            },
             held: self.held,
         }
+    }
+
+    /// For how many hours at least messages are queued, if that is asked for.
+    fn hours(&self) -> Result<Option<u64>, String> {
+        let text = self.older.trim();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let odd = |_| format!("\"{}\" is not a whole number of hours.", clean(text));
+        text.parse().map(Some).map_err(odd)
     }
 
     /// The fields that are not empty, with their names.
@@ -99,6 +114,9 @@ pub(super) async fn queue(
     Query(query): Query<QueueQuery>,
 ) -> Response {
     let now = Clock::wall();
+    if let Err(why) = query.hours() {
+        return unreadable(&console, &visitor, (&query, &why)).await;
+    }
     let listed = match console.control.list(query.list()).await {
         Ok(listed) => listed,
         Err(fault) => return refused(&visitor, &fault),
@@ -125,6 +143,17 @@ pub(super) async fn queue(
         }
     };
     page(&visitor, "/queue", "Queue", &body)
+}
+
+/// The page for a query that can't be read, so that it can be corrected.
+async fn unreadable(console: &Console, visitor: &Visitor, (query, why): (&QueueQuery, &str)) -> Response {
+    let connectors = console.control.connectors().await.connectors;
+    let connectors: Vec<&str> = connectors.iter().filter_map(|one| one.outbound_name()).collect();
+    let body = html! {
+        (filter(query, &connectors))
+        p.bad role="alert" { (why) }
+    };
+    (StatusCode::BAD_REQUEST, page(visitor, "/queue", "Queue", &body)).into_response()
 }
 
 fn rows(messages: &[MessageView], now: UnixMillis, choose: bool) -> Markup {

@@ -54,6 +54,13 @@ pub(super) async fn settings(
     };
     let body = html! {
         p { "What is in effect, and where it is written in " code { (clean(&list.file)) } ". Keys that do not apply, and those without a value, are left out." }
+        @if !list.overrides.is_empty() {
+            div.episode.mild {
+                h2 { "Overridden for now" }
+                p { "The requirements below are those of the override, not what the file says at their lines:" }
+                ul.lines { @for one in &list.overrides { li { (clean(one)) } } }
+            }
+        }
         @if !list.needs_restart.is_empty() {
             div.episode.mild {
                 h2 { "The file says otherwise" }

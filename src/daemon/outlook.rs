@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::coming::coming;
+use super::overrides::words as override_words;
 use super::reload::Reloader;
 use super::validating::validate;
 use crate::admin::{ExplainQuestion, ExplainedAnswer, MonitoringSource, SettingsList, SettingsQuery};
@@ -59,6 +60,7 @@ impl Outlook for ConsoleOutlook {
         let warnings = if draft.is_some() { config.warnings.as_slice() } else { &[] };
         Ok(ExplainedAnswer {
             yes: answer.yes,
+            overrides: answer.overridden.iter().map(override_words).collect(),
             passages: answer.passages,
             warnings: warnings
                 .iter()
@@ -74,7 +76,9 @@ impl Outlook for ConsoleOutlook {
         if overrides.is_empty() {
             return SettingsList { needs_restart, ..base.settings(query) };
         }
-        SettingsList { needs_restart, ..base.overridden(&overrides).0.settings(query) }
+        let list = base.overridden(&overrides).0.settings(query);
+        let overrides = overrides.iter().map(override_words).collect();
+        SettingsList { needs_restart, overrides, ..list }
     }
 
     fn watched(&self, connector: &str, since: UnixMillis) -> Result<WatchHistory, String> {

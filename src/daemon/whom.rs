@@ -3,7 +3,7 @@
 use super::prove::Whom;
 use crate::config::Config;
 use crate::connector::{DomainPattern, Generation, Mode, NextHop, Outbound, Table, displaced};
-use crate::explain::{ExplainFault, addressee};
+use crate::explain::{ExplainFault, addressee, some_of};
 use crate::mail::{Domain, MailboxDomain, ReversePath};
 
 /// Who the hosts are tried for: the recipient that was named, else a domain of the connector.
@@ -23,7 +23,7 @@ fn named(config: &Config, table: &Table, connector: &Outbound, to: &str) -> Resu
     let domain = mailbox.domain_name();
     if DomainPattern::closest(&connector.domains, domain).is_none() {
         let domains: Vec<String> = connector.domains.iter().map(ToString::to_string).collect();
-        let (name, domains) = (&connector.name, domains.join(", "));
+        let (name, domains) = (&connector.name, some_of(&domains));
         let words =
             format!("connector {name} does not serve {}; its domains are {domains}", mailbox.domain());
         return Err(ExplainFault(words));
@@ -32,7 +32,7 @@ fn named(config: &Config, table: &Table, connector: &Outbound, to: &str) -> Resu
         let (name, domain) = (&connector.name, mailbox.domain());
         let words = format!(
             "mail to {domain} goes by connector {other} (by {pattern}), so that none of its recipients is asked for \
-             under connector {name}; validate {other}, or leave out --to"
+             under connector {name}; validate {other}, or name no recipient"
         );
         return Err(ExplainFault(words));
     }
@@ -72,7 +72,7 @@ fn own(table: &Table, connector: &Outbound) -> Result<Whom, ExplainFault> {
         (NextHop::Mx { .. }, _) => {
             let name = &connector.name;
             let words =
-                format!("connector {name} covers patterns only: say whose exchangers to try, --to ADDRESS");
+                format!("connector {name} covers patterns only: name a recipient whose exchangers are tried");
             Err(ExplainFault(words))
         }
         (NextHop::SmartHosts(_), _) => Ok(Whom::default()),

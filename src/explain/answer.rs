@@ -5,14 +5,13 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::echoed::{EchoExplained, echo_for, echoed};
-use super::fault::ExplainFault;
+use super::fault::{ExplainFault, some_of};
 use super::inbound::{InboundAnswer, inbound};
 use super::outbound::{OutboundAnswer, outbound};
 use super::paths::addressee;
 use crate::admin::{ExplainPassage, ExplainQuestion};
 use crate::config::Config;
 use crate::connector::{Generation, OnwardDemand, Override, Table};
-use crate::daemon::override_words;
 
 /// An answer, also as `explain --json` prints it.
 #[derive(Default, Serialize)]
@@ -25,11 +24,11 @@ pub struct ExplainReport {
     echo: Option<EchoExplained>,
     /// Those of the connectors that decide.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    overridden: Vec<Override>,
+    pub overridden: Vec<Override>,
     /// Whether the mail would be taken, and would leave.
     #[serde(skip)]
     pub yes: bool,
-    /// The same in words.
+    /// The same in words, without the overrides.
     #[serde(skip)]
     pub passages: Vec<ExplainPassage>,
 }
@@ -77,8 +76,6 @@ pub fn explain(
         answer.outbound = Some(part);
     }
     answer.overridden = overrides.into_iter().filter(|one| answer.is_about(&one.connector)).collect();
-    let words = answer.overridden.iter().map(|one| format!("OVERRIDE  {}", override_words(one)));
-    passages.extend(words.map(ExplainPassage::new));
     answer.passages = passages;
     Ok(answer)
 }
@@ -91,7 +88,7 @@ fn arrives_by(question: &ExplainQuestion, table: &Table) -> Result<Option<Arc<st
         return Ok(Some(Arc::clone(found)));
     }
     let names: Vec<&str> = known().map(AsRef::as_ref).collect();
-    Err(ExplainFault(format!("no inbound connector is named {name:?}; there is {}", names.join(", "))))
+    Err(ExplainFault(format!("no inbound connector is named {name:?}; there is {}", some_of(&names))))
 }
 
 impl ExplainReport {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::fault::ExplainFault;
+use super::fault::{ExplainFault, some_of};
 use super::paths::{NamedRecipient, reverse_path};
 use super::supposed::facts;
 use crate::admin::{ExplainPassage, ExplainQuestion};
@@ -90,17 +90,15 @@ fn listener(question: &ExplainQuestion, config: &Config) -> Result<Option<Arc<st
     let names: Vec<&str> = config.listen.listeners.iter().map(|listener| listener.name.as_str()).collect();
     if let Some(name) = &question.listener {
         let known = names.iter().find(|known| *known == name).map(|known| Some((*known).into()));
-        let words = || format!("no listener is named {name:?}; there is {}", names.join(", "));
+        let words = || format!("no listener is named {name:?}; there is {}", some_of(&names));
         return known.ok_or_else(|| ExplainFault(words()));
     }
     let tied = config.inbound.iter().any(|connector| !connector.listeners.is_empty());
     match names.as_slice() {
         [only] => Ok(Some((*only).into())),
         several if tied => {
-            let names = several.join(", ");
-            Err(ExplainFault(format!(
-                "connectors are limited to listeners: add --listener with one of {names}"
-            )))
+            let names = some_of(several);
+            Err(ExplainFault(format!("connectors are limited to listeners: name a listener: {names}")))
         }
         _ => Ok(None),
     }

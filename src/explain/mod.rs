@@ -11,6 +11,6 @@ mod refusal;
 mod supposed;
 
 pub use answer::{ExplainReport, explain};
-pub use fault::ExplainFault;
+pub use fault::{ExplainFault, some_of};
 pub use paths::{NamedRecipient, addressee};
 pub use refusal::ExplainedRefusal;

@@ -221,6 +221,13 @@ async fn several_messages_are_confirmed_first() {
         "{}",
         all.body
     );
+    let unread = scene.send(WebRequest::new("GET", "/queue?older=two").header("Cookie", &operator)).await;
+    assert!(
+        unread.status == 400 && unread.body.contains("is not a whole number of hours."),
+        "{}",
+        unread.body
+    );
+    assert!(!unread.body.contains(&*ids[0]) && unread.body.contains("value=\"two\""), "{}", unread.body);
     let none = post(&scene, &operator, "/queue/confirm", &[("action", "remove"), ("which", "chosen")]).await;
     assert_eq!(none.header("location"), Some("/queue"));
     assert!(scene.page("/queue", &operator).await.contains("No message is selected."));
@@ -255,6 +262,14 @@ async fn an_override_is_seen_and_ended() {
             shown.contains("&lt;their&gt; renewal") && shown.contains("End the override"),
             "{page}: {shown}"
         );
+    }
+    let settings = scene.page("/settings", &operator).await;
+    let explained = scene.page("/explain?to=bob@bank.test", &operator).await;
+    for (page, before) in [(&settings, "<form"), (&explained, "class=\"verdict")] {
+        let sentence = page.find("the requirement of connector bank is overridden");
+        let main = page.find("<main").unwrap();
+        let before = main + page[main..].find(before).unwrap();
+        assert!(sentence.is_some_and(|at| main < at && at < before), "{page}");
     }
     let end = [("back", "/connectors/bank")];
     let ended = post(&scene, &operator, "/connectors/bank/end-override", &end).await;

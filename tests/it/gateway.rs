@@ -187,7 +187,7 @@ async fn explain_tells_every_loser_and_why() {
     };
     let claim = ["--from", "bob@contoso.test", "--peer-ip", "203.0.113.9"];
     let unsaid = explain(&claim);
-    assert!(unsaid.contains("add --listener with one of internet, inside"), "{unsaid}");
+    assert!(unsaid.contains("name a listener: internet, inside"), "{unsaid}");
     let stranger = explain(&[claim.as_slice(), &["--listener", "internet"]].concat());
     for line in [
         "refused: 550 5.7.1 mail from contoso.test is accepted only from servers that are known to send it",

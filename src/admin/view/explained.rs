@@ -99,6 +99,8 @@ pub struct ExplainedAnswer {
     pub yes: bool,
     /// The parts of the answer.
     pub passages: Vec<ExplainPassage>,
+    /// The overrides of the connectors that decide, a sentence each.
+    pub overrides: Vec<String>,
     /// What is odd about the draft that was asked about, each with its position.
     pub warnings: Vec<String>,
 }

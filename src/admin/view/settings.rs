@@ -56,4 +56,6 @@ pub struct SettingsList {
     pub more: usize,
     /// What the file has, and a restart is needed for, a sentence each.
     pub needs_restart: Vec<String>,
+    /// The overrides in effect, a sentence each: what is listed is with them.
+    pub overrides: Vec<String>,
 }
