@@ -15,6 +15,7 @@ use super::reload::Reloader;
 use super::state_file;
 use crate::admin::{MailedReport, ReportAnswer, ReportOffice};
 use crate::connector::{Arrival, LiveTable, choose};
+use crate::explain::some_of;
 use crate::mail::{
     BodyType, Clock, Envelope, Mailbox, MessageDsn, Notify, QueueId, Recipient, RecipientDsn, ReversePath,
     UnixMillis,
@@ -24,8 +25,8 @@ use crate::reports::{
     next_report,
 };
 use crate::scheduler::Scheduler;
-use crate::spool::{LaneKey, Leased, NewContent, NewMessage, Origin, Spool, SpoolFault};
-use crate::trace::{Sum, SumKey, TraceFault, TraceReader};
+use crate::spool::{LaneKey, Leased, NewContent, NewMessage, Origin, QueuedMessage, Spool, SpoolFault};
+use crate::trace::{Sum, SumKey, TraceFault, TraceReader, date_of_day};
 
 /// What reports are made of.
 type SharedSums = Arc<Vec<(SumKey, Sum)>>;
@@ -52,6 +53,13 @@ struct PlannedReport {
     partner: Option<Arc<str>>,
     id: QueueId,
     queued: bool,
+}
+
+/// Reports that nobody gets any more.
+#[derive(Debug, PartialEq, Eq)]
+struct LostReports {
+    days: (i64, i64),
+    to: String,
 }
 
 /// Why reports wait.
@@ -96,7 +104,11 @@ impl ReportStart {
     pub(super) async fn of(data_dir: &Path, spool: &Arc<dyn Spool>) -> Self {
         let mut memory = ReportMemory::load(&data_dir.join(FILE));
         for mail in memory.begun.iter_mut().flat_map(|begun| &mut begun.mails).filter(|mail| !mail.queued) {
-            mail.queued = !matches!(spool.show(mail.id).await, Ok(None));
+            mail.queued = is_there(spool.show(mail.id).await).unwrap_or_else(|fault| {
+                // It is looked for again before it is queued: twice is better than never.
+                tracing::error!(id = %mail.id, to = mail.to, %fault, "whether a report is queued can't be read");
+                false
+            });
         }
         Self { memory, data_dir: data_dir.to_owned() }
     }
@@ -166,6 +178,7 @@ impl ReportLoop {
         let Some(settings) = &config.reports else {
             // Whoever gets reports later gets none of before.
             if self.memory != ReportMemory::default() {
+                LostReports::unfinished(&self.memory).iter().for_each(LostReports::tell);
                 self.memory = ReportMemory::default();
                 self.save_or_warn();
             }
@@ -181,16 +194,22 @@ impl ReportLoop {
         if memory != self.memory {
             let before = std::mem::replace(&mut self.memory, memory);
             if let Err(fault) = self.save() {
-                tracing::error!(fault = %ReportTrouble::from(fault), "reports wait");
+                tracing::error!(fault = %ReportTrouble::from(fault), days = self.days(), "reports wait");
                 self.memory = before;
                 return RETRY;
             }
+            LostReports::between(&before, step.round).iter().for_each(LostReports::tell);
         }
         if let Err(fault) = self.finish(settings).await {
-            tracing::error!(%fault, "reports wait");
+            tracing::error!(%fault, days = self.days(), "reports wait");
             return RETRY;
         }
         step.next.map_or(REST, |next| next.since(now).min(REST))
+    }
+
+    /// The days of the reports that have been begun.
+    fn days(&self) -> Option<String> {
+        self.memory.begun.as_ref().map(|begun| days_in_words((begun.round.first, begun.round.last)))
     }
 
     fn planned(&self, round: ReportRound, settings: &ReportSettings) -> BegunReports {
@@ -209,9 +228,11 @@ impl ReportLoop {
         let Some(begun) = self.memory.begun.clone() else { return Ok(()) };
         let sums = self.sums((begun.round.first, begun.round.last)).await?;
         for (place, mail) in begun.mails.iter().enumerate().filter(|(_, mail)| !mail.queued) {
+            // It may be there if that could not be read at the start; it is then tried as any mail.
+            let there = is_there(self.spool.show(mail.id).await)?;
             let days = (begun.round.first, begun.round.last);
             // An address that is not in the file any more gets nothing.
-            let addressee = settings.addressees.iter().find(|one| mail.is_for(one));
+            let addressee = settings.addressees.iter().find(|one| !there && mail.is_for(one));
             let queued = match addressee {
                 Some(addressee) => self.queue((&sums, days), (settings, addressee), mail.id).await?,
                 None => None,
@@ -275,7 +296,8 @@ impl ReportLoop {
         let ReportAddressee { to, partner } = addressee.clone();
         let table = self.live.table();
         let Some(choice) = choose(&table, to.domain_name(), Arrival::Ours) else {
-            tracing::error!(%to, "a report can't be mailed: no outbound connector serves this address");
+            let days = days_in_words(days);
+            tracing::error!(%to, days, "a report can't be mailed: no outbound connector serves this address");
             return Ok(None);
         };
         let now = Clock::wall();
@@ -311,6 +333,40 @@ impl PlannedReport {
     }
 }
 
+impl LostReports {
+    /// What is in no report once `next` has taken the place of what was planned before: reports that were not queued, and periods
+    /// that ended while nothing could be planned.
+    fn between(before: &ReportMemory, next: Option<ReportRound>) -> Vec<Self> {
+        let Some(next) = next else { return Vec::new() };
+        let mut lost: Vec<Self> = Self::unfinished(before).into_iter().collect();
+        if let Some(until) = before.mark.map(|mark| mark.until).filter(|until| *until < next.first) {
+            lost.push(Self { days: (until, next.first.saturating_sub(1)), to: "all".to_owned() });
+        }
+        lost
+    }
+
+    /// What has been begun, and is not queued.
+    fn unfinished(memory: &ReportMemory) -> Option<Self> {
+        let BegunReports { round, mails } = memory.begun.as_ref()?;
+        let unqueued = mails.iter().filter(|mail| !mail.queued);
+        let to: Vec<&str> = unqueued.map(|mail| mail.to.as_str()).collect();
+        (!to.is_empty()).then(|| Self { days: (round.first, round.last), to: some_of(&to) })
+    }
+
+    fn tell(&self) {
+        tracing::error!(days = days_in_words(self.days), to = self.to, "these days are in no report");
+    }
+}
+
+/// Whether the spool has a report.
+fn is_there(shown: Result<Option<QueuedMessage>, SpoolFault>) -> Result<bool, SpoolFault> {
+    shown.map(|message| message.is_some())
+}
+
+fn days_in_words((first, last): (i64, i64)) -> String {
+    format!("{} to {}", date_of_day(first), date_of_day(last))
+}
+
 fn message(
     (message_id, content): (String, Vec<u8>),
     (to, id): (&Mailbox, QueueId),
@@ -344,3 +400,37 @@ const REST: Duration = Duration::from_secs(600);
 const RETRY: Duration = Duration::from_secs(300);
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
 const ASKS_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_the_place_of_reports_says_which_days_nobody_gets() {
+        let id = "01M8FZYVM9000".parse::<QueueId>().expect("an ID");
+        let mail = |to: &str, queued| PlannedReport { to: to.to_owned(), partner: None, id, queued };
+        let round = |first, last| ReportRound { due: UnixMillis(0), first, last };
+        let begun = |mails| Some(BegunReports { round: round(7, 13), mails });
+        let mark = Some(ReportMark { due: UnixMillis(0), until: 14 });
+        let lost = |begun, next| {
+            let lost = LostReports::between(&ReportMemory { mark, begun }, next);
+            let words = lost.into_iter().map(|one| format!("{} for {}", days_in_words(one.days), one.to));
+            words.collect::<Vec<_>>()
+        };
+        let none = [""; 0];
+        assert_eq!(lost(None, Some(round(14, 20))), none);
+        assert_eq!(lost(begun(vec![mail("a@a.test", true)]), Some(round(14, 20))), none);
+        let half = || begun(vec![mail("a@a.test", true), mail("b@a.test", false)]);
+        assert_eq!(lost(half(), None), none, "it is gone on with");
+        assert_eq!(
+            lost(half(), Some(round(21, 27))),
+            ["1970-01-08 to 1970-01-14 for b@a.test", "1970-01-15 to 1970-01-21 for all"]
+        );
+    }
+
+    #[test]
+    fn a_spool_that_cannot_be_read_has_not_said_that_a_report_is_there() {
+        assert!(matches!(is_there(Ok(None)), Ok(false)));
+        assert!(is_there(Err(SpoolFault::Failed("EMFILE".to_owned()))).is_err());
+    }
+}
