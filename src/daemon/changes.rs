@@ -347,7 +347,8 @@ mod tests {
                 let place = if place.is_array() { &mut place[0][key] } else { &mut place[key] };
                 *place = "changed".into();
                 let found = needs_restart(&old, &new);
-                let applied = ["inbound", "outbound", "echo", "watch", "alerts", "reports"].contains(&section.as_str())
+                let applied = ["inbound", "outbound", "echo", "watch", "alerts", "reports"]
+                    .contains(&section.as_str())
                     || APPLIED.contains(&(section.as_str(), key.as_str()));
                 assert_eq!(found.is_empty(), applied, "{section} {key}: {found:?}");
                 told += found.len();
