@@ -77,21 +77,6 @@ impl GrowingTree {
         let smallest_first = self.subtrees.iter().rev().copied();
         smallest_first.reduce(|right, left| Hash::of_node(left, right)).unwrap_or_else(|| Hash::of(&[]))
     }
-
-    /// What is kept of it.
-    #[must_use]
-    pub fn to_octets(&self) -> Vec<u8> {
-        self.subtrees.iter().flat_map(|hash| hash.0).collect()
-    }
-
-    /// The tree of so many leaves of which this was kept.
-    #[must_use]
-    pub fn from_octets(size: u64, octets: &[u8]) -> Option<Self> {
-        let subtrees: Option<Vec<Hash>> = octets.chunks(HASH_LENGTH).map(Hash::from_octets).collect();
-        let subtrees = subtrees?;
-        let fits = u32::try_from(subtrees.len()) == Ok(size.count_ones());
-        fits.then_some(Self { size, subtrees })
-    }
 }
 
 /// A tree of which every hash is known.
@@ -223,15 +208,6 @@ mod tests {
             let longer = [path.as_slice(), &[root]].concat();
             prop_assert_eq!(root_by_path(leaves[index], place, &longer), None);
         }
-
-        #[test]
-        fn a_tree_goes_on_from_what_was_kept_of_it(first in 0_usize..100, more in 0_usize..100) {
-            let leaves = leaves(first + more);
-            let before = grown(&leaves[..first]);
-            let mut tree = GrowingTree::from_octets(before.size(), &before.to_octets()).expect("a tree");
-            leaves[first..].iter().for_each(|leaf| tree.push(*leaf));
-            prop_assert_eq!(tree.root(), WholeTree::of(leaves).root());
-        }
     }
 
     #[test]
@@ -241,6 +217,5 @@ mod tests {
         for wrong in ["", "00", &"g".repeat(64), &"é".repeat(32), &"0".repeat(66)] {
             assert_eq!(Hash::from_hex(wrong), None, "{wrong}");
         }
-        assert_eq!(GrowingTree::from_octets(3, &[0; 32]), None, "three leaves have two subtrees");
     }
 }

@@ -1,4 +1,14 @@
-//! Values that are stored as a number and shown as a word.
+//! Values that are stored as a number and shown as a word, and counts as SQLite has them.
+
+/// A count or a place, as it is stored; saturates.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A count or a place that was stored; nothing is less than none.
+pub(super) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
 
 /// A value with a word and a number of its own. A number is never used again for another value.
 pub trait StoredWord: Copy + PartialEq + Sized + 'static {

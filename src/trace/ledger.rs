@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::code::{signed, unsigned};
 use super::keyring::KeyRing;
 use super::stamps::{StampDesk, WantedStamp};
 use crate::mail::UnixMillis;
@@ -181,9 +182,8 @@ impl StatementLedger {
         if first >= end {
             return Ok(());
         }
-        let number = |seq: i64| u64::try_from(seq).unwrap_or_default();
         let about =
-            StatementBody::Unsealed { first_seq: number(first), last_seq: number(end.saturating_sub(1)) };
+            StatementBody::Unsealed { first_seq: unsigned(first), last_seq: unsigned(end.saturating_sub(1)) };
         self.state(connection, about, now)
     }
 
@@ -266,7 +266,7 @@ fn without_stamp(connection: &Connection) -> rusqlite::Result<Vec<WantedStamp>> 
     )?;
     let rows = statement.query_map(params![CLOSED, WITHOUT_STAMP_MAX], |row| {
         let (number, text): (i64, String) = (row.get(0)?, row.get(1)?);
-        let statement = u64::try_from(number).unwrap_or_default();
+        let statement = unsigned(number);
         Ok(WantedStamp { statement, hash: Hash::of(text.as_bytes()) })
     })?;
     rows.collect()
@@ -277,21 +277,14 @@ fn last_statement(connection: &Connection) -> rusqlite::Result<Option<(u64, Hash
     connection
         .query_row("SELECT number, text FROM statement ORDER BY number DESC LIMIT 1", [], |row| {
             let (number, text): (i64, String) = (row.get(0)?, row.get(1)?);
-            Ok((u64::try_from(number).unwrap_or_default(), Hash::of(text.as_bytes())))
+            Ok((unsigned(number), Hash::of(text.as_bytes())))
         })
         .optional()
 }
 
 /// The key that the store says signs now, and since when.
 fn announced_key(connection: &Connection) -> rusqlite::Result<Option<(SitePublicKey, UnixMillis)>> {
-    let found: Option<String> = connection
-        .query_row(
-            "SELECT text FROM statement WHERE what IN (?1, ?2) ORDER BY number DESC LIMIT 1",
-            params![BEGUN, NEXT_KEY],
-            |row| row.get(0),
-        )
-        .optional()?;
-    let statement = found.and_then(|text| serde_json::from_str::<Statement>(&text).ok());
+    let statement = last_about(connection, "what IN (?1, ?2)", params![BEGUN, NEXT_KEY])?;
     Ok(statement.and_then(|statement| match statement.about {
         StatementBody::Begun { public_key } | StatementBody::NextKey { public_key } => {
             Some((public_key, statement.at))
@@ -305,27 +298,29 @@ fn announced_key(connection: &Connection) -> rusqlite::Result<Option<(SitePublic
 
 /// The part and event up to which the store has statements.
 pub(super) fn sealed_up_to(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
-    let last = last_about(connection, "what IN (2, 3)", [])?;
+    let last = last_about(connection, "what IN (?1, ?2)", params![CHECKPOINT, CLOSED])?;
     Ok(last.and_then(seal_in).map_or((0, 0), |(seal, _)| (signed(seal.part), signed(seal.last_seq))))
 }
 
 /// The last event of which the statements in the store speak.
 fn covered_up_to(connection: &Connection) -> rusqlite::Result<i64> {
     let (_, sealed) = sealed_up_to(connection)?;
-    let unsealed = last_about(connection, "what = 6", [])?.map_or(0, |statement| match statement.about {
-        StatementBody::Unsealed { last_seq, .. } => signed(last_seq),
-        StatementBody::Begun { .. }
-        | StatementBody::NextKey { .. }
-        | StatementBody::Checkpoint(_)
-        | StatementBody::Closed(_)
-        | StatementBody::Removed { .. } => 0,
-    });
+    let unsealed =
+        last_about(connection, "what = ?1", [UNSEALED])?.map_or(0, |statement| match statement.about {
+            StatementBody::Unsealed { last_seq, .. } => signed(last_seq),
+            StatementBody::Begun { .. }
+            | StatementBody::NextKey { .. }
+            | StatementBody::Checkpoint(_)
+            | StatementBody::Closed(_)
+            | StatementBody::Removed { .. } => 0,
+        });
     Ok(sealed.max(unsealed))
 }
 
 /// What was stated last of a part, and whether that closed it.
 pub(super) fn last_seal(connection: &Connection, part: i64) -> rusqlite::Result<Option<(PartSeal, bool)>> {
-    Ok(last_about(connection, "part = ?1 AND what IN (2, 3)", [part])?.and_then(seal_in))
+    Ok(last_about(connection, "part = ?1 AND what IN (?2, ?3)", params![part, CHECKPOINT, CLOSED])?
+        .and_then(seal_in))
 }
 
 /// The last statement of some kinds.
@@ -351,11 +346,7 @@ fn seal_in(statement: Statement) -> Option<(PartSeal, bool)> {
     }
 }
 
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// What a statement is about, in the store; the queries above have the same numbers.
+/// What a statement is about, in the store.
 const BEGUN: u8 = 1;
 const CHECKPOINT: u8 = 2;
 const CLOSED: u8 = 3;

@@ -3,6 +3,7 @@
 
 use rusqlite::Connection;
 
+use super::code::unsigned;
 use super::ledger;
 use super::sealed::part_lines;
 use super::tls_report::date_of_day;
@@ -35,7 +36,6 @@ pub(super) fn rebuild(connection: &Connection, part: PartSpan) -> rusqlite::Resu
         return Ok(RebuiltPart::Closed);
     }
     let seal = stated.map(|(seal, _)| seal);
-    let unsigned = |number: i64| u64::try_from(number).unwrap_or_default();
     let (first_seq, last_seq) = (unsigned(part.first_seq), unsigned(part.last_seq));
     let mut is_whole = seal.as_ref().is_none_or(|seal| {
         (seal.first_seq, &seal.day) == (first_seq, &date_of_day(part.day)) && seal.last_seq <= last_seq

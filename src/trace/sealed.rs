@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::code::{signed, unsigned};
 use super::leaf::StoredEvent;
 use super::reader::TraceReader;
 use super::schema;
@@ -61,7 +62,7 @@ impl TraceReader {
         let rows = statement.query_map([], |row| {
             let number: i64 = row.get(0)?;
             Ok(SignedStatement {
-                number: u64::try_from(number).unwrap_or_default(),
+                number: unsigned(number),
                 // Whoever altered it may have left no text there.
                 text: row.get(1).unwrap_or_default(),
                 signature: row.get(2).unwrap_or_default(),
@@ -94,7 +95,6 @@ impl TraceReader {
         let sealed = if schema::has_seals(self.connection())? { "sealed" } else { "0" };
         let sql = format!("SELECT part, day, first_seq, last_seq, {sealed} FROM part ORDER BY part");
         let mut statement = self.connection().prepare_cached(&sql)?;
-        let unsigned = |number: i64| u64::try_from(number).unwrap_or_default();
         let rows = statement.query_map([], |row| {
             Ok(RecordPart {
                 part: unsigned(row.get(0)?),
@@ -118,7 +118,7 @@ impl TraceReader {
     ) -> Result<(), E> {
         // One moment of the store, so that no decision is given to another event meanwhile.
         let _frozen = self.connection().unchecked_transaction()?;
-        part_lines(self.connection(), i64::try_from(part.part).unwrap_or(i64::MAX), see)
+        part_lines(self.connection(), signed(part.part), see)
     }
 }
 
@@ -160,7 +160,7 @@ pub(super) fn part_lines<E: From<rusqlite::Error>>(
         }
         let leaf: Option<Vec<u8>> = row.get(6).unwrap_or_default();
         see(RecordedLine {
-            seq: u64::try_from(seq).unwrap_or_default(),
+            seq: unsigned(seq),
             at,
             line: &line,
             leaf: leaf.and_then(|octets| Hash::from_octets(&octets)),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::code::{signed, unsigned};
 use super::ledger::{LedgerFault, StatementLedger};
 use super::rebuilt::{PartSpan, RebuiltPart, rebuild};
 use super::stamps::StampDesk;
@@ -127,7 +128,7 @@ fn close(
     seal: PartSeal,
     now: UnixMillis,
 ) -> rusqlite::Result<()> {
-    let part = i64::try_from(seal.part).unwrap_or(i64::MAX);
+    let part = signed(seal.part);
     let draft = ledger.draft(StatementBody::Closed(seal), now);
     let transaction = connection.unchecked_transaction()?;
     draft.put(&transaction)?;
@@ -153,8 +154,4 @@ fn open_part(connection: &Connection, after: i64) -> rusqlite::Result<Option<Par
             },
         )
         .optional()
-}
-
-pub(super) fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
 }

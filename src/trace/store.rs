@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::code::StoredWord;
+use super::code::{StoredWord, signed, unsigned};
 use super::decisions::StoredDecisions;
 use super::leaf::StoredEvent;
 use super::ledger::{self, StatementLedger};
@@ -298,7 +298,7 @@ impl Store {
             .connection
             .prepare_cached("SELECT COUNT(*) FROM sum WHERE day = ?1 AND inbound = ?2")?
             .query_row(params![day, inbound], |row| row.get(0))?;
-        let count = u64::try_from(count).unwrap_or_default();
+        let count = unsigned(count);
         self.counted.retain(|(known, _), _| known.saturating_add(1) >= day);
         self.counted.insert((day, inbound), count);
         Ok(count)
@@ -342,10 +342,6 @@ fn last_part(connection: &Connection) -> rusqlite::Result<Option<LastPart>> {
         .optional()?;
     last.map(|last| Ok(LastPart { has_leaves: schema::has_leaves(connection, last.part.number)?, ..last }))
         .transpose()
-}
-
-fn signed(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Events of one part: dropping it takes a fraction of a second, and so does a search in it.

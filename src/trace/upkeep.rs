@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::code::unsigned;
 use super::ledger::last_seal;
 use super::schema;
 use super::store::Store;
@@ -24,38 +25,15 @@ impl Store {
             .prepare_cached("SELECT part, day FROM part WHERE part <> ?1 ORDER BY part")?
             .query_map([written], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<_>>()?;
-        // What was stated of it counts, not what its row says: that may have been altered to have it removed. While nothing
-        // can be stated, it waits.
-        let is_old = |(part, day): &(i64, i64)| -> rusqlite::Result<bool> {
-            if *day >= cutoff {
-                return Ok(false);
-            }
-            Ok(match last_seal(&self.connection, *part)? {
-                Some((seal, is_closed)) => {
-                    is_closed && self.ledger.is_some() && seal.day < date_of_day(cutoff) || !self.is_sealing
-                }
-                None => true,
-            })
-        };
-        let mut old = None;
-        for one in &parts {
-            if is_old(one)? {
-                old = Some(one);
-            }
-            // The oldest goes first; what is not sealed is in nobody's way.
-            if old.is_some() || last_seal(&self.connection, one.0)?.is_some() {
-                break;
-            }
-        }
-        if let Some((part, _)) = old {
-            self.forget_part(*part, (settings, now), RemovalCause::Age)?;
+        if let Some(part) = self.oldest_over(&parts, cutoff)? {
+            self.forget_part(part, (settings, now), RemovalCause::Age)?;
             return Ok(true);
         }
         let (pages, free) =
             (pragma(&self.connection, "page_count")?, pragma(&self.connection, "freelist_count")?);
         let page = pragma(&self.connection, "page_size")?;
         let used = pages.saturating_sub(free).saturating_mul(page);
-        if u64::try_from(used).unwrap_or_default() > settings.bytes_max {
+        if unsigned(used) > settings.bytes_max {
             if let Some((part, _)) = parts.first() {
                 self.forget_part(*part, (settings, now), RemovalCause::Size)?;
                 tracing::warn!(
@@ -83,6 +61,23 @@ impl Store {
         }
         self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
         Ok(true)
+    }
+
+    /// The part that goes first, if it is from before a day. What was stated of it counts, not what its row says, which may have
+    /// been altered to have it removed. While nothing can be stated, it waits; what is not sealed is in nobody's way.
+    fn oldest_over(&self, parts: &[(i64, i64)], cutoff: i64) -> rusqlite::Result<Option<i64>> {
+        for (part, day) in parts {
+            let stated = last_seal(&self.connection, *part)?;
+            let is_over = *day < cutoff
+                && stated.as_ref().is_none_or(|(seal, is_closed)| {
+                    !self.is_sealing
+                        || (*is_closed && self.ledger.is_some() && seal.day < date_of_day(cutoff))
+                });
+            if is_over || stated.is_some() {
+                return Ok(is_over.then_some(*part));
+            }
+        }
+        Ok(None)
     }
 
     /// Removes the sums of the first day, but never those of today.
