@@ -30,7 +30,7 @@ pub use operator::{
     AlertOffice, AlertTestAnswer, KeepAnswer, LookAnswer, Operator, OverrideAnswer, PauseAnswer,
     ReleaseAnswer, ReloadFailure, ReportAnswer, ReportOffice, WaitingByConnector, Watchman,
 };
-pub use pace::{AdminPace, AdminPlace, retry_after};
+pub use pace::{AdminPace, AdminPlace, REFUSAL_DELAY, retry_after};
 pub use serve::{ControlFault, ControlSocket};
 pub use settings::AdminSettings;
 pub use site::{AdminSite, MonitoringSource};

@@ -112,6 +112,8 @@ const PLACES_MAX: usize = 8;
 /// Wrong tokens whose answer waits a second, fewer than the connections; further ones are refused at once. A token has 30
 /// characters at least: what this limits is what guessing costs us.
 const WRONG_MAX: usize = 16;
+/// How long a wrong token waits for its answer.
+pub const REFUSAL_DELAY: Duration = Duration::from_secs(1);
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::api::in_json;
 use super::asker::Asker;
 use super::control::{Control, Refusal};
 use super::description::API;
-use super::pace::{AdminPace, retry_after};
+use super::pace::{AdminPace, REFUSAL_DELAY, retry_after};
 use super::tokens::{BearerToken, Role, Tokens};
 use crate::metrics::PageFormat;
 
@@ -143,5 +143,3 @@ const HEADERS: &[(&str, &str)] = &[
     ("cross-origin-resource-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
 ];
-/// How long a wrong token waits for its answer.
-const REFUSAL_DELAY: Duration = Duration::from_secs(1);

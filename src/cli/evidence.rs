@@ -12,8 +12,8 @@ use crate::evidence::{
     DayVerdict, ExportFault, ExportScope, ExportSummary, PackageVerification, RecordBreak, ScopeConnector,
     Verification, export, verify_package,
 };
-use crate::mail::{Clock, UnixMillis};
-use crate::seal::{ChainBreak, Hash, KeptElsewhere};
+use crate::mail::{Clock, day_of_date};
+use crate::seal::{ChainBreak, ChainOutline, Hash, KeptElsewhere};
 use crate::trace::{TraceReader, clean, date_of_day, last_stated};
 
 /// What `evidence` takes.
@@ -185,8 +185,8 @@ fn broken(places: &[String]) -> Vec<String> {
 }
 
 fn record_in_words(found: &Verification) -> String {
-    let mut lines = heading(found.site.as_deref(), found.first_key, (found.statements, found.stamped));
-    lines.extend(found.last.as_ref().map(|last| {
+    let mut lines = heading(&found.outline);
+    lines.extend(found.outline.last.as_ref().map(|last| {
         format!("The last one is number {} of {}, with the hash {}.", last.number, last.at, last.hash)
     }));
     let rows: Vec<Vec<String>> = found.days.iter().map(day_row).collect();
@@ -196,21 +196,18 @@ fn record_in_words(found: &Verification) -> String {
     lines.join("\n")
 }
 
-fn heading(
-    site: Option<&str>,
-    first_key: Option<Hash>,
-    (statements, stamped): (usize, usize),
-) -> Vec<String> {
-    let mut lines = vec![format!("Record of {}", clean(site.unwrap_or("an unknown relay")))];
+fn heading(outline: &ChainOutline) -> Vec<String> {
+    let ChainOutline { site, first_key, statements, stamped, .. } = outline;
+    let mut lines = vec![format!("Record of {}", clean(site.as_deref().unwrap_or("an unknown relay")))];
     lines.extend(
         first_key
             .map(|key| format!("Its first key is {key}: compare it with what you have kept, or keep it.")),
     );
-    lines.push(match statements {
+    lines.push(match *statements {
         1 => "There is one statement, and it is signed.".to_owned(),
         _ => format!("{statements} statements are signed and follow each other."),
     });
-    if stamped > 0 {
+    if *stamped > 0 {
         lines.push(format!("{stamped} of them have time stamps about them."));
     }
     lines
@@ -230,7 +227,7 @@ fn day_row(day: &DayVerdict) -> Vec<String> {
 }
 
 fn package_in_words(found: &PackageVerification) -> String {
-    let mut lines = heading(found.site.as_deref(), found.first_key, (found.statements, found.stamped));
+    let mut lines = heading(&found.outline);
     if let (Some(partner), Some(from), Some(to), Some(made_at)) =
         (&found.partner, &found.from, &found.to, &found.made_at)
     {
@@ -355,10 +352,7 @@ fn in_order(from: i64, to: i64) -> Result<(), Failure> {
 
 /// A date in UTC, as a day since 1970.
 fn day(text: &str) -> Result<i64, String> {
-    let none = || "it is no date; write one such as 2026-11-29".to_owned();
-    let date: jiff::civil::Date = text.parse().map_err(|_| none())?;
-    let midnight = date.in_tz("UTC").map_err(|_| none())?;
-    Ok(UnixMillis(midnight.timestamp().as_millisecond()).day())
+    day_of_date(text).ok_or_else(|| "it is no date; write one such as 2026-11-29".to_owned())
 }
 
 fn hash(text: &str) -> Result<Hash, String> {

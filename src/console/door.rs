@@ -1,7 +1,7 @@
 //! The door of the console: who is let in, and what a form must have.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Form;
 use axum::body::to_bytes;
@@ -20,7 +20,7 @@ use super::notice::ActionNotice;
 use super::page::{bare, escaped, failed, refused};
 use super::sessions::{Presence, Visitor};
 use super::site::Console;
-use crate::admin::{Asker, Refusal, Role, retry_after};
+use crate::admin::{Asker, REFUSAL_DELAY, Refusal, Role, retry_after};
 
 /// Where to go after the login, and whether a form was lost on the way to it.
 #[derive(Debug, Default, Deserialize)]
@@ -328,8 +328,6 @@ pub(super) fn is_ours(next: &str) -> bool {
 const REFRESH: &str = "x-sealpost-refresh";
 /// Octets of a refusal that are shown.
 const REFUSAL_BYTES_MAX: usize = 4 << 10;
-/// As for a wrong token of the API.
-const REFUSAL_DELAY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -8,15 +8,14 @@ use super::folder::{FolderListing, LineFile, PackageFolder, STAMPS_FOLDER, hash_
 use super::manifest::{MANIFEST, MANIFEST_FILE, MANIFEST_VERSION, PackageManifest, SIGNATURE_FILE};
 use super::package::{
     DECISIONS_FILE, DecisionLine, EVENTS_FILE, EventLine, SCRIPT_FILE, STATEMENTS_FILE, StatementLine,
-    last_of,
 };
 use super::page;
 use super::scope::ExportScope;
 use super::select::Selection;
 use super::summary::{EventTable, ExportSummary, LoweredLine, SummaryGrounds};
-use super::verify::{RecordBreak, Verification};
+use super::verify::{RecordBreak, RecordSnapshot, Verification};
 use crate::mail::UnixMillis;
-use crate::seal::{Chain, Hash, KeptElsewhere, PartSeal, SignedStatement, SiteKey, WholeTree};
+use crate::seal::{Hash, KeptElsewhere, PartSeal, SignedStatement, SiteKey, WholeTree};
 use crate::trace::{EventFacts, EventKind, RecordPart, TraceFilter, TraceReader, date_of_day, site_key};
 
 /// Writes the package to a folder, which must not exist. The key that signs it is in `data_dir`.
@@ -32,28 +31,25 @@ pub fn export(
 ) -> Result<ExportSummary, ExportFault> {
     let (from, to) = (date_of_day(scope.from), date_of_day(scope.to));
     let is_wanted = |day: &str| (from.as_str()..=to.as_str()).contains(&day);
-    let mut found = Verification::of(reader, kept, is_wanted)?;
+    let record = RecordSnapshot::of(reader, kept)?;
+    let found = Verification::of_snapshot(reader, &record, is_wanted)?;
     let breaks = breaks_elsewhere(&found.breaks, is_wanted)?;
-    let (statements, parts) = reader.record()?;
-    let chain = Chain::verified(&statements);
-    // The relay may have stated something meanwhile.
-    (found.statements, found.stamped) = (chain.statements.len(), chain.stamped);
-    found.last = last_of(&chain);
-    let mut parts = sealed_parts(&chain, &parts);
+    let mut parts = sealed_parts(&record);
     parts.retain(|one| is_wanted(&date_of_day(one.part.day)));
     if parts.is_empty() {
         return Err(ExportFault::Nothing);
     }
-    let public_key = chain.next_key.ok_or(ExportFault::Nothing)?;
+    let public_key = record.chain.next_key.ok_or(ExportFault::Nothing)?;
     let key = site_key(data_dir, &public_key).map_err(ExportFault::Key)?.ok_or(ExportFault::AnotherKey)?;
     let earlier = began_before(reader, scope)?;
     let made = PackageFolder::create(folder)?;
     let mut package = PackageWriter { folder: &made, decisions: BTreeSet::new() };
     let grounds = SummaryGrounds { found, breaks, earlier };
-    let done = package.write(reader, scope, (&statements, &parts), grounds).and_then(|(summary, counts)| {
-        sign(&made, folder, &key, manifest(&summary, counts, &statements))?;
-        Ok(summary)
-    });
+    let done =
+        package.write(reader, scope, (&record.signed, &parts), grounds).and_then(|(summary, counts)| {
+            sign(&made, folder, &key, manifest(&summary, counts, &record.signed))?;
+            Ok(summary)
+        });
     if done.is_err() {
         // What is half there must not be taken for a package.
         made.remove();
@@ -89,12 +85,12 @@ struct SealedPart {
     seal: PartSeal,
 }
 
-fn sealed_parts(chain: &Chain, parts: &[RecordPart]) -> Vec<SealedPart> {
+fn sealed_parts(record: &RecordSnapshot) -> Vec<SealedPart> {
     let sealed = |part: &RecordPart| {
-        let (statement, seal) = chain.account.parts.get(&part.part)?.seals.last()?;
+        let (statement, seal) = record.chain.account.parts.get(&part.part)?.seals.last()?;
         Some(SealedPart { part: *part, statement: *statement, seal: seal.clone() })
     };
-    parts.iter().filter_map(sealed).collect()
+    record.parts.iter().filter_map(sealed).collect()
 }
 
 /// Overrides of these connectors that had begun before the first day, and had not ended.

@@ -19,4 +19,4 @@ pub use fault::ExportFault;
 pub use package::{PackageBreak, PackageVerification, verify_package};
 pub use scope::{ExportScope, ScopeConnector};
 pub use summary::{ExportSummary, LeftOut, LoweredLine, TransferCount, WithheldCount};
-pub use verify::{DayVerdict, LastStatement, RecordBreak, Verification};
+pub use verify::{DayVerdict, RecordBreak, Verification};

@@ -12,10 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::event::RecordedEvent;
 use super::folder::{FolderListing, STAMPS_FOLDER, hash_of_file};
 use super::manifest::{MANIFEST_FILE, PackageManifest, SIGNATURE_FILE};
-use super::verify::LastStatement;
-use crate::mail::rfc3339;
 use crate::seal::{
-    Chain, ChainBreak, Hash, KeptElsewhere, PartSeal, SignedStatement, SitePublicKey, StatementBody,
+    Chain, ChainBreak, ChainOutline, Hash, KeptElsewhere, PartSeal, SignedStatement, SitePublicKey,
     root_by_path,
 };
 use crate::trace::clean;
@@ -73,8 +71,9 @@ impl StatementLine {
 pub struct PackageVerification {
     /// The version of this record.
     pub version: u32,
-    /// The name of the relay.
-    pub site: Option<String>,
+    /// The statements.
+    #[serde(flatten)]
+    pub outline: ChainOutline,
     /// The partner, by the manifest, if that is signed; so are the next three.
     pub partner: Option<String>,
     /// The first day.
@@ -83,14 +82,6 @@ pub struct PackageVerification {
     pub to: Option<String>,
     /// When the package was made, in RFC 3339 format.
     pub made_at: Option<String>,
-    /// The fingerprint of its first key, which whoever relies on the package compares.
-    pub first_key: Option<Hash>,
-    /// Statements that can be relied on.
-    pub statements: usize,
-    /// How many of them have a time stamp (RFC 3161) about them.
-    pub stamped: usize,
-    /// The last of them.
-    pub last: Option<LastStatement>,
     /// Events that are proved to be in the record.
     pub events: u64,
     /// What is broken, the first one first.
@@ -211,28 +202,17 @@ pub fn verify_package(
         last: statements.last().map(SignedStatement::hash),
     };
     let manifest = check.manifest(chain.next_key, &found)?;
-    let first = chain.statements.first();
     let of = |get: fn(&PackageManifest) -> &String| manifest.as_ref().map(get).cloned();
     Ok(PackageVerification {
         version: 1,
-        site: first.map(|(one, _)| one.site.clone()),
+        outline: ChainOutline::from(&chain),
         partner: of(|one| &one.partner),
         from: of(|one| &one.from),
         to: of(|one| &one.to),
         made_at: of(|one| &one.made_at),
-        first_key: first.map(|(one, _)| one.key),
-        statements: chain.statements.len(),
-        stamped: chain.stamped,
-        last: last_of(&chain),
         events,
         breaks: check.breaks,
     })
-}
-
-/// The last statement that can be relied on.
-pub(super) fn last_of(chain: &Chain) -> Option<LastStatement> {
-    let (last, hash) = chain.statements.last()?;
-    Some(LastStatement { number: last.number, at: rfc3339(last.at), hash: *hash })
 }
 
 /// What was counted in the files of a package.
@@ -280,8 +260,8 @@ impl PackageCheck<'_> {
         chain: &Chain,
         decisions: &BTreeSet<Hash>,
     ) -> Result<(u64, u64), (PathBuf, io::Error)> {
-        let seals = chain.statements.iter().filter_map(|(one, _)| Some((one.number, seal_of(&one.about)?)));
-        let seals: BTreeMap<u64, &PartSeal> = seals.collect();
+        let seals = chain.account.parts.values().flat_map(|part| &part.seals);
+        let seals: BTreeMap<u64, &PartSeal> = seals.map(|(statement, seal)| (*statement, seal)).collect();
         let (mut events, mut before) = (0_u64, None);
         let lines = self.each::<EventLine>(EVENTS_FILE, |line, read, breaks| {
             let event = read.as_ref().and_then(|one| serde_json::from_str::<RecordedEvent>(&one.text).ok());
@@ -393,11 +373,6 @@ fn is_in(seal: &PartSeal, seq: u64, line: &EventLine) -> bool {
     let Some(index) = seq.checked_sub(seal.first_seq) else { return false };
     let leaf = Hash::of_leaf(line.text.as_bytes());
     root_by_path(leaf, (index, seal.size()), &line.path) == Some(seal.root)
-}
-
-fn seal_of(about: &StatementBody) -> Option<&PartSeal> {
-    let (StatementBody::Checkpoint(seal) | StatementBody::Closed(seal)) = about else { return None };
-    Some(seal)
 }
 
 /// The statements, one a line.

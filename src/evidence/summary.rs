@@ -11,10 +11,10 @@ use super::fault::ExportFault;
 use super::folder::PackageFolder;
 use super::scope::{ExportScope, ScopeConnector};
 use super::select::SelectionGaps;
-use super::verify::{LastStatement, Verification};
+use super::verify::Verification;
 use crate::console::DayOfMail;
 use crate::mail::{UnixMillis, rfc3339};
-use crate::seal::Hash;
+use crate::seal::{Hash, LastStatement};
 use crate::trace::{TracedEvent, clean, date_of_day};
 
 /// What a package holds.
@@ -239,14 +239,14 @@ impl EventTable {
         }
         let summary = ExportSummary {
             version: 1,
-            site: found.site,
+            site: found.outline.site,
             partner: scope.partner.clone(),
             from: date_of_day(scope.from),
             to: date_of_day(scope.to),
             made_at: rfc3339(scope.made_at),
-            first_key: found.first_key,
-            stamped: found.stamped,
-            last: found.last,
+            first_key: found.outline.first_key,
+            stamped: found.outline.stamped,
+            last: found.outline.last,
             connectors: scope.connectors.clone(),
             messages,
             events: self.count,

@@ -60,11 +60,11 @@ fn a_record_that_nobody_touched_is_whole() {
     let days: Vec<_> = found.days.iter().map(|day| (day.day.as_str(), day.events, day.sealed)).collect();
     assert_eq!(days, [("2026-11-20", 8, 8), ("2026-11-21", 9, 9), ("2026-11-22", 10, 10)]);
     // Begun; a checkpoint in each day; two days closed, each with another key after it; the last checkpoint.
-    assert_eq!(found.statements, 1 + 3 + 2 * 2 + 1);
+    assert_eq!(found.outline.statements, 1 + 3 + 2 * 2 + 1);
     write_days(folder.path(), &[(20_779, 2), (20_780, 1)]);
     let later = verified(folder.path());
     assert_eq!(later.breaks, [], "it goes on after a restart");
-    assert_eq!(later.first_key, found.first_key);
+    assert_eq!(later.outline.first_key, found.outline.first_key);
     assert_eq!(later.days.get(2).map(|day| (day.events, day.sealed)), Some((12, 12)));
 }
 
@@ -157,8 +157,8 @@ fn what_was_kept_elsewhere_finds_a_record_that_was_written_again() {
     write_days(second.path(), DAYS);
     let known = verified(first.path());
     let kept = KeptElsewhere {
-        first_key: known.first_key,
-        hashes: known.last.iter().map(|last| last.hash).collect(),
+        first_key: known.outline.first_key,
+        hashes: known.outline.last.iter().map(|last| last.hash).collect(),
         last_number: None,
     };
     assert_eq!(verified_with(first.path(), &kept).breaks, []);
@@ -179,7 +179,7 @@ fn what_was_kept_elsewhere_finds_a_record_that_was_written_again() {
 fn a_store_that_is_set_aside_is_followed_by_one_that_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     write_days(folder.path(), DAYS);
-    let last = verified(folder.path()).last.expect("a statement").hash;
+    let last = verified(folder.path()).outline.last.expect("a statement").hash;
     for file in [STORE_FILE, "tracking.sqlite-wal", "tracking.sqlite-shm"] {
         let _gone = std::fs::remove_file(folder.path().join(file));
     }
@@ -269,7 +269,7 @@ fn a_package_is_signed_by_the_key_that_the_record_announces() {
     assert_eq!(found.breaks, []);
     // Without a statement nothing is proved, whatever key is expected.
     std::fs::write(package.join("statements.jsonl"), "").expect("a file");
-    let kept = KeptElsewhere { first_key: found.first_key, ..KeptElsewhere::default() };
+    let kept = KeptElsewhere { first_key: found.outline.first_key, ..KeptElsewhere::default() };
     let broken = verify_package(&package, &kept).expect("files").breaks;
     assert!(broken.first().is_some_and(|one| one.to_string().contains("nothing is proved")), "{broken:?}");
     std::fs::remove_dir_all(&package).expect("a folder");

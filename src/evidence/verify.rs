@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::mail::rfc3339;
 use crate::seal::{
-    Chain, ChainBreak, GrowingTree, Hash, KeptElsewhere, PartAccount, PartSeal, RecordAccount,
+    Chain, ChainBreak, ChainOutline, GrowingTree, Hash, KeptElsewhere, PartAccount, PartSeal, RecordAccount,
+    SignedStatement,
 };
 use crate::trace::{RecordPart, RecordedLine, TraceReader, date_of_day};
 
@@ -16,32 +16,14 @@ use crate::trace::{RecordPart, RecordedLine, TraceReader, date_of_day};
 pub struct Verification {
     /// The version of this record.
     pub version: u32,
-    /// The name of the relay, as its first statement gives it.
-    pub site: Option<String>,
-    /// The fingerprint of the first key, which whoever relies on the record compares.
-    pub first_key: Option<Hash>,
-    /// Statements that can be relied on.
-    pub statements: usize,
-    /// How many of them have a time stamp (RFC 3161) about them.
-    pub stamped: usize,
-    /// The last of them: its number, date and hash.
-    pub last: Option<LastStatement>,
+    /// The statements.
+    #[serde(flatten)]
+    pub outline: ChainOutline,
     /// The days that were looked at, in order.
     pub days: Vec<DayVerdict>,
     /// What is broken, the earliest first.
     #[serde(skip)]
     pub breaks: Vec<RecordBreak>,
-}
-
-/// The last statement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LastStatement {
-    /// Its number.
-    pub number: u64,
-    /// When it was made, in RFC 3339 format.
-    pub at: String,
-    /// Its hash.
-    pub hash: Hash,
 }
 
 /// The events of a day.
@@ -165,6 +147,22 @@ impl RecordBreak {
     }
 }
 
+/// The record at one moment, with its statements verified.
+pub(super) struct RecordSnapshot {
+    pub(super) signed: Vec<SignedStatement>,
+    pub(super) chain: Chain,
+    pub(super) parts: Vec<RecordPart>,
+}
+
+impl RecordSnapshot {
+    pub(super) fn of(reader: &TraceReader, kept: &KeptElsewhere) -> rusqlite::Result<Self> {
+        let (signed, parts) = reader.record()?;
+        let mut chain = Chain::verified(&signed);
+        chain.compare(kept);
+        Ok(Self { signed, chain, parts })
+    }
+}
+
 impl Verification {
     /// Verifies the statements, and the events of these days.
     ///
@@ -175,25 +173,23 @@ impl Verification {
         kept: &KeptElsewhere,
         is_wanted: impl Fn(&str) -> bool,
     ) -> rusqlite::Result<Self> {
-        let (signed, parts) = reader.record()?;
-        let mut chain = Chain::verified(&signed);
-        chain.compare(kept);
+        Self::of_snapshot(reader, &RecordSnapshot::of(reader, kept)?, is_wanted)
+    }
+
+    /// The same of what was read before.
+    pub(super) fn of_snapshot(
+        reader: &TraceReader,
+        RecordSnapshot { chain, parts, .. }: &RecordSnapshot,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> rusqlite::Result<Self> {
         let mut found = Self {
             version: 1,
-            site: chain.statements.first().map(|(first, _)| first.site.clone()),
-            first_key: chain.statements.first().map(|(first, _)| first.key),
-            statements: chain.statements.len(),
-            stamped: chain.stamped,
-            last: chain.statements.last().map(|(last, hash)| LastStatement {
-                number: last.number,
-                at: rfc3339(last.at),
-                hash: *hash,
-            }),
+            outline: ChainOutline::from(chain),
             days: Vec::new(),
             breaks: chain.breaks.iter().cloned().map(RecordBreak::from).collect(),
         };
         let mut days = BTreeMap::new();
-        let parts: BTreeMap<u64, RecordPart> = parts.into_iter().map(|part| (part.part, part)).collect();
+        let parts: BTreeMap<u64, &RecordPart> = parts.iter().map(|part| (part.part, part)).collect();
         let last = parts.last_key_value().map(|(number, _)| *number);
         let numbers: BTreeSet<u64> = chain.account.parts.keys().chain(parts.keys()).copied().collect();
         for number in numbers {

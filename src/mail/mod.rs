@@ -40,4 +40,4 @@ pub use queue_id::QueueId;
 pub use received::{Protocol, Received, TraceFacts, read_trace};
 pub use reply::{Enhanced, Reply};
 
-pub use time::{UnixMillis, rfc3339, rfc3339_millis, rfc5322, span_in_words};
+pub use time::{UnixMillis, day_of_date, rfc3339, rfc3339_millis, rfc5322, span_in_words};

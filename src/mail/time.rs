@@ -56,6 +56,14 @@ impl UnixMillis {
 
 const DAY_MILLIS: i64 = 24 * 3_600 * 1_000;
 
+/// The day of a date such as 2026-11-29, counted since 1970, in UTC; `None`: it is no date.
+#[must_use]
+pub fn day_of_date(date: &str) -> Option<i64> {
+    let date: jiff::civil::Date = date.parse().ok()?;
+    let midnight = date.in_tz("UTC").ok()?;
+    Some(UnixMillis(midnight.timestamp().as_millisecond()).day())
+}
+
 /// Formats a date by RFC 5322 §3.3, in UTC.
 #[must_use]
 pub fn rfc5322(time: UnixMillis) -> String {

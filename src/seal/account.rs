@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::breaks::ChainBreak;
 use super::statement::{PartSeal, RemovalCause, Statement, StatementBody};
-use crate::mail::UnixMillis;
+use crate::mail::day_of_date;
 
 /// What all statements say of one part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,24 +117,18 @@ impl RecordAccount {
         let is_whole = account.is_closed && (seal.first_seq, seal.last_seq) == (*first_seq, *last_seq);
         let cutoff = statement.at.before(std::time::Duration::from_secs(*keep)).day();
         let is_old = match why {
-            RemovalCause::Age => day_of(&seal.day).is_some_and(|day| day < cutoff),
+            RemovalCause::Age => day_of_date(&seal.day).is_some_and(|day| day < cutoff),
             RemovalCause::Size => true,
         };
         if oldest == Some(*part) && is_whole && is_old { Ok(()) } else { Err(wrong) }
     }
 }
 
-/// The day of a date, since 1970.
-fn day_of(date: &str) -> Option<i64> {
-    let date: jiff::civil::Date = date.parse().ok()?;
-    let midnight = date.in_tz("UTC").ok()?;
-    Some(UnixMillis(midnight.timestamp().as_millisecond()).day())
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tree::Hash;
     use super::*;
+    use crate::mail::UnixMillis;
 
     fn seal(part: u64, (first_seq, last_seq): (u64, u64)) -> PartSeal {
         let day = format!("2026-11-{:02}", 10 + part);
