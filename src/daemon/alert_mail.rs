@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::alerting::AlertDesk;
+use super::own_mail::own_mail;
 use crate::alert::{
     AlertMail, AlertPassage, AlertRoute, LetterFrame, PassageState, WaitingCount, WayTrouble, alert_route,
     compose_alert, other_route,
 };
-use crate::mail::{
-    BodyType, Clock, Envelope, Mailbox, MessageDsn, Notify, QueueId, Recipient, RecipientDsn, ReversePath,
-};
-use crate::spool::{LaneKey, NewContent, NewMessage, Origin, Removal, SpoolFault};
+use crate::mail::{Clock, Mailbox, QueueId};
+use crate::spool::{LaneKey, NewMessage, Removal, SpoolFault};
 use crate::tracking::{Event, QueueHandling};
 
 /// How much waits for the connectors that a mail is about, by name.
@@ -60,23 +59,9 @@ impl AlertDesk {
         let (name, from) = (&settings.name, &settings.from);
         let frame = LetterFrame { name, from, to, id, now, waiting };
         let (message_id, content) = compose_alert(mail, &frame);
-        let dsn = RecipientDsn { notify: Notify::NEVER, orcpt: None };
-        let message = NewMessage {
-            id,
-            envelope: Envelope {
-                // A report about an alert would be another thing to report.
-                reverse_path: ReversePath::NULL,
-                recipients: vec![Recipient { forward_path: to.clone(), dsn }],
-                body: BodyType::SevenBit,
-                utf8: false,
-                dsn: MessageDsn::default(),
-            },
-            lanes: vec![LaneKey::of(&route.connector, to.domain())],
-            content: NewContent::Held(content.into()),
-            accepted_at: now,
-            origin: Origin { message_id: Some(message_id), ..Origin::default() },
-            rerouted: route.rerouted,
-        };
+        let lane = LaneKey::of(&route.connector, to.domain());
+        let message =
+            NewMessage { rerouted: route.rerouted, ..own_mail((message_id, content), (to, id), lane, now) };
         note(id);
         let leased = self.spool.put(message).await?;
         self.scheduler.offer(leased);

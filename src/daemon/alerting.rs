@@ -124,11 +124,7 @@ impl OpenDesk {
 impl AlertMemory {
     /// Without the file the relay still runs, and remembers from now on.
     fn load(file: &Path) -> Self {
-        let read = |file: &Path| match state_file::read(file)? {
-            Some(text) => serde_json::from_str(&text).map_err(io::Error::other),
-            None => Ok(Self::default()),
-        };
-        read(file).unwrap_or_else(|fault| {
+        state_file::read_json(file).unwrap_or_else(|fault| {
             tracing::error!(%fault, "alerts can't be read: what was reported before is forgotten");
             Self::default()
         })
@@ -308,8 +304,7 @@ impl AlertDesk {
     async fn save(&self) {
         let memory = AlertMemory { book: self.book().clone(), peers: self.watcher.peers() };
         let file = self.file.clone();
-        let write =
-            move || state_file::replace(&file, serde_json::to_vec(&memory).map_err(io::Error::other)?);
+        let write = move || state_file::replace_json(&file, &memory);
         let written =
             tokio::task::spawn_blocking(write).await.unwrap_or_else(|fault| Err(io::Error::other(fault)));
         if let Err(fault) = written {

@@ -26,7 +26,7 @@ impl Braking {
     /// Goes on with what the file holds. Without it the relay still runs, and counts from now on.
     pub(super) fn load(data_dir: &Path, rules: BrakeRules) -> Arc<Self> {
         let file = data_dir.join("brakes");
-        let book = read(&file).unwrap_or_else(|fault| {
+        let book = state_file::read_json(&file).unwrap_or_else(|fault| {
             tracing::error!(%fault, "brakes can't be read: what came by the connectors before is forgotten");
             BrakeBook::default()
         });
@@ -82,16 +82,9 @@ impl Braking {
         if book == *kept {
             return Ok(());
         }
-        state_file::replace(&self.file, serde_json::to_vec(&book).map_err(io::Error::other)?)?;
+        state_file::replace_json(&self.file, &book)?;
         *kept = book;
         Ok(())
-    }
-}
-
-fn read(file: &Path) -> io::Result<BrakeBook> {
-    match state_file::read(file)? {
-        Some(text) => serde_json::from_str(&text).map_err(io::Error::other),
-        None => Ok(BrakeBook::default()),
     }
 }
 

@@ -22,6 +22,7 @@ mod loosened;
 mod monitor;
 mod outlook;
 mod overrides;
+mod own_mail;
 mod paused;
 mod pickup;
 mod print;

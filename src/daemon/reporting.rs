@@ -11,21 +11,19 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::own_mail::own_mail;
 use super::reload::Reloader;
 use super::state_file;
 use crate::admin::{MailedReport, ReportAnswer, ReportOffice};
 use crate::connector::{Arrival, LiveTable, choose};
 use crate::explain::some_of;
-use crate::mail::{
-    BodyType, Clock, Envelope, Mailbox, MessageDsn, Notify, QueueId, Recipient, RecipientDsn, ReversePath,
-    UnixMillis,
-};
+use crate::mail::{Clock, QueueId};
 use crate::reports::{
     ReportAddressee, ReportFrame, ReportMail, ReportMark, ReportRound, ReportSettings, compose_report,
     next_report,
 };
 use crate::scheduler::Scheduler;
-use crate::spool::{LaneKey, Leased, NewContent, NewMessage, Origin, QueuedMessage, Spool, SpoolFault};
+use crate::spool::{LaneKey, Leased, QueuedMessage, Spool, SpoolFault};
 use crate::trace::{Sum, SumKey, TraceFault, TraceReader, date_of_day};
 
 /// What reports are made of.
@@ -142,11 +140,7 @@ impl ReportOffice for ReportDesk {
 impl ReportMemory {
     /// Without the file nothing is due for what was before.
     fn load(file: &Path) -> Self {
-        let read = |file: &Path| match state_file::read(file)? {
-            Some(text) => serde_json::from_str(&text).map_err(io::Error::other),
-            None => Ok(Self::default()),
-        };
-        read(file).unwrap_or_else(|fault| {
+        state_file::read_json(file).unwrap_or_else(|fault| {
             tracing::error!(%fault, "which reports were mailed can't be read: the next one is that of the next period");
             Self::default()
         })
@@ -309,15 +303,14 @@ impl ReportLoop {
         };
         let made = tokio::task::spawn_blocking(compose).await.map_err(|_| ReportTrouble::Thread)?;
         let lane = LaneKey::of(&choice.connector, to.domain());
-        let leased = self.spool.put(message(made, (&to, id), lane, now)).await?;
+        let leased = self.spool.put(own_mail(made, (&to, id), lane, now)).await?;
         let connector = Arc::clone(&choice.connector.name);
         tracing::info!(%id, %to, %connector, partner = addressee.partner.as_deref(), "a report is queued");
         Ok(Some((connector, leased)))
     }
 
     fn save(&self) -> io::Result<()> {
-        let text = serde_json::to_vec(&self.memory).map_err(io::Error::other)?;
-        state_file::replace(&self.data_dir.join(FILE), text)
+        state_file::replace_json(&self.data_dir.join(FILE), &self.memory)
     }
 
     fn save_or_warn(&self) {
@@ -367,31 +360,6 @@ fn days_in_words((first, last): (i64, i64)) -> String {
     format!("{} to {}", date_of_day(first), date_of_day(last))
 }
 
-fn message(
-    (message_id, content): (String, Vec<u8>),
-    (to, id): (&Mailbox, QueueId),
-    lane: LaneKey,
-    now: UnixMillis,
-) -> NewMessage {
-    let dsn = RecipientDsn { notify: Notify::NEVER, orcpt: None };
-    NewMessage {
-        id,
-        envelope: Envelope {
-            // Nobody reads what would come back.
-            reverse_path: ReversePath::NULL,
-            recipients: vec![Recipient { forward_path: to.clone(), dsn }],
-            body: BodyType::SevenBit,
-            utf8: false,
-            dsn: MessageDsn::default(),
-        },
-        lanes: vec![lane],
-        content: NewContent::Held(content.into()),
-        accepted_at: now,
-        origin: Origin { message_id: Some(message_id), ..Origin::default() },
-        rerouted: None,
-    }
-}
-
 const FILE: &str = "reports";
 const NOBODY: &str =
     "nobody gets reports: write to = [\"you@your.domain\"] in [reports], or report_to of a [[partner]]";
@@ -404,6 +372,7 @@ const ASKS_MAX: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::UnixMillis;
 
     #[test]
     fn what_takes_the_place_of_reports_says_which_days_nobody_gets() {

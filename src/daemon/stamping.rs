@@ -35,18 +35,15 @@ impl StampClerk {
 
     /// Asks until `stop`.
     pub(super) async fn keep(self, stop: CancellationToken) {
+        let _ended = stop.run_until_cancelled(self.work()).await;
+    }
+
+    async fn work(&self) {
         let mut pause = RETRY_FIRST;
         loop {
-            let wanted = tokio::select! {
-                () = stop.cancelled() => return,
-                wanted = self.desk.next() => wanted,
-            };
-            let asked = tokio::select! {
-                () = stop.cancelled() => return,
-                asked = self.ask(wanted) => asked,
-            };
+            let wanted = self.desk.next().await;
             let statement = wanted.statement;
-            match asked {
+            match self.ask(wanted).await {
                 Ok(stamp) => {
                     self.desk.made(wanted, stamp);
                     tracing::info!(statement, authority = %self.url, "a statement about the record has its time stamp");
@@ -58,10 +55,7 @@ impl StampClerk {
                 }
                 Err(StampTrouble::Waits(fault)) => {
                     tracing::warn!(statement, authority = %self.url, %fault, "a statement about the record waits for its time stamp");
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = sleep(pause) => {}
-                    }
+                    sleep(pause).await;
                     pause = pause.saturating_mul(2).min(RETRY_LAST);
                 }
             }

@@ -1,8 +1,11 @@
-//! Small files of state in `data_dir`, replaced as a whole. It knows nothing of what they hold.
+//! Small files of state in `data_dir`, replaced as a whole, some of them JSON.
 
 use std::fs;
 use std::io;
 use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// What the file holds; `None` if there is none.
 ///
@@ -25,4 +28,23 @@ pub(super) fn replace(file: &Path, octets: impl AsRef<[u8]>) -> io::Result<()> {
     fs::write(&part, octets)?;
     fs::File::open(&part)?.sync_all()?;
     fs::rename(&part, file)
+}
+
+/// What the file holds as JSON; the default if there is none.
+///
+/// # Errors
+/// It exists and can't be read, or holds something else.
+pub(super) fn read_json<T: DeserializeOwned + Default>(file: &Path) -> io::Result<T> {
+    match read(file)? {
+        Some(text) => serde_json::from_str(&text).map_err(io::Error::other),
+        None => Ok(T::default()),
+    }
+}
+
+/// Replaces the file by this as JSON.
+///
+/// # Errors
+/// As [`replace`].
+pub(super) fn replace_json(file: &Path, value: &impl Serialize) -> io::Result<()> {
+    replace(file, serde_json::to_vec(value).map_err(io::Error::other)?)
 }

@@ -174,7 +174,7 @@ impl Webhook {
             state.queue.clone()
         };
         let file = self.file.clone();
-        let write = move || state_file::replace(&file, serde_json::to_vec(&queue).map_err(io::Error::other)?);
+        let write = move || state_file::replace_json(&file, &queue);
         let written =
             tokio::task::spawn_blocking(write).await.unwrap_or_else(|fault| Err(io::Error::other(fault)));
         if let Err(fault) = written {
@@ -206,11 +206,7 @@ impl Webhook {
 
 /// Without the file, notices are posted from now on.
 fn load(file: &Path) -> NoticeQueue {
-    let read = |file: &Path| match state_file::read(file)? {
-        Some(text) => serde_json::from_str(&text).map_err(io::Error::other),
-        None => Ok(NoticeQueue::default()),
-    };
-    read(file).unwrap_or_else(|fault| {
+    state_file::read_json(file).unwrap_or_else(|fault| {
         tracing::error!(%fault, "notices for the webhook can't be read: those that waited are lost");
         NoticeQueue::default()
     })
