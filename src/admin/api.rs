@@ -2,8 +2,8 @@
 //! route and its description.
 
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router, body::to_bytes};
@@ -98,12 +98,7 @@ pub(super) async fn in_json(request: Request, next: Next) -> Response {
     let status = if status == StatusCode::UNPROCESSABLE_ENTITY { StatusCode::BAD_REQUEST } else { status };
     let (ours, body) = Refusal(status, words).into_response().into_parts();
     head.status = status;
-    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
-    for (name, value) in ours.headers {
-        if let Some(name) = name {
-            head.headers.insert(name, value);
-        }
-    }
+    head.headers.extend(ours.headers);
     head.headers.remove(axum::http::header::CONTENT_LENGTH);
     Response::from_parts(head, body)
 }

@@ -258,6 +258,17 @@ fn part(content: &Content, offset: u64, stuffed: bool) -> std::io::Result<(Vec<u
 }
 
 impl Control {
+    /// Those of these messages that are queued. One that has left in between needs nothing any more.
+    pub async fn queued(&self, ids: &[QueueId]) -> Vec<MessageView> {
+        let mut found = Vec::new();
+        for id in ids {
+            if let Ok(Some(message)) = self.spool.show(*id).await {
+                found.push(message);
+            }
+        }
+        self.views(found)
+    }
+
     /// Combines messages with their blocked lanes. The scheduler is asked once, and only for the
     /// lanes named: it hands out no mail while it answers.
     fn views(&self, messages: Vec<QueuedMessage>) -> Vec<MessageView> {

@@ -35,7 +35,7 @@ pub use serve::{ControlFault, ControlSocket};
 pub use settings::AdminSettings;
 pub use site::{AdminSite, MonitoringSource};
 pub use tcp::{AdminFault, AdminListener};
-pub use tokens::{BearerToken, Role, TokenFault, TokenLines, Tokens};
+pub use tokens::{BearerToken, Role, TokenFault, TokenLines, Tokens, random_hex};
 pub use tracked::TrackedStore;
 pub use view::{
     ActRequest, ActionResult, ActionTally, BrakeView, Change, ChangeKind, ConnectorView, Connectors,

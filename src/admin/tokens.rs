@@ -44,6 +44,14 @@ impl Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct TokenDigest([u8; 32]);
 
+/// So many random octets, in hexadecimal digits: what nobody can guess. `None`: the system has no random numbers.
+#[must_use]
+pub fn random_hex<const OCTETS: usize>() -> Option<String> {
+    let mut octets = [0; OCTETS];
+    aws_lc_rs::rand::fill(&mut octets).ok()?;
+    Some(data_encoding::HEXLOWER.encode(&octets))
+}
+
 /// The lines of the file so far: what one says must not contradict another.
 #[derive(Debug, Default)]
 pub struct TokenLines {

@@ -11,7 +11,7 @@ use super::print::{say, say_json, titled};
 use crate::config;
 use crate::console::{PaperTitle, report_document};
 use crate::mail::Clock;
-use crate::reports::{only_of, report_in_words};
+use crate::reports::report_in_words;
 use crate::trace::{StoredWord, Sum, SumKey, TlsReport};
 
 mod adoption;
@@ -132,8 +132,11 @@ fn sums_of(period: &PeriodArgs) -> Result<SumsOfDays, Failure> {
     let now = Clock::wall();
     let back = Duration::from_secs(u64::from(period.days.saturating_sub(1)).saturating_mul(24 * 3_600));
     let days = (now.before(back).day(), now.day());
-    let sums = sums::between(&folder, days)?;
-    Ok((period.partner.as_ref().map_or(sums.clone(), |name| only_of(&sums, name)), days))
+    let mut sums = sums::between(&folder, days)?;
+    if let Some(name) = &period.partner {
+        sums.retain(|(key, _)| key.is_of(name));
+    }
+    Ok((sums, days))
 }
 
 fn in_words(report: &TlsReport, limit: usize) -> String {

@@ -12,8 +12,8 @@ use super::print::{say, say_json, table};
 use super::runtime::runtime;
 use super::wait::Wait;
 use crate::admin::HintView;
-use crate::config::{self, Config};
-use crate::connector::{DecisionRecord, Mode, Outbound, PeerCertificate};
+use crate::config;
+use crate::connector::{DecisionRecord, Mode, PeerCertificate};
 use crate::daemon;
 use crate::deliver::{HostReport, WaitList};
 use crate::mail::{Domain, rfc3339};
@@ -40,7 +40,7 @@ pub(super) struct ValidateArgs {
 /// Tries every host of a connector as a delivery would, without sending mail.
 pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
     let config = config::load(&args.daemon.config.config)?;
-    let connector = find(&config, &args.connector)?;
+    let connector = config.outbound_named(&args.connector).map_err(|words| Failure::new(EXIT_NO, words))?;
     let running = RunningDaemon::find(&args.daemon, &config)?;
     let whom = daemon::whom(&config, connector, args.to.as_deref())?;
     let (domain, to) = (whom.domain.clone(), whom.envelope.as_ref().map(|(_, to)| to.to_string()));
@@ -77,13 +77,6 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
     }
     RunningDaemon::keep(running.as_ref(), &config, &connector.name, &verdict);
     Ok(if verdict.ok { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
-}
-
-fn find<'c>(config: &'c Config, name: &str) -> Result<&'c Outbound, Failure> {
-    config.outbound.iter().find(|connector| *connector.name == *name).ok_or_else(|| {
-        let known: Vec<&str> = config.outbound.iter().map(|connector| &*connector.name).collect();
-        Failure::new(EXIT_NO, config::unknown_name("outbound connector", name, &known))
-    })
 }
 
 /// Everything that one address presented.

@@ -133,6 +133,17 @@ pub struct Config {
 }
 
 impl Config {
+    /// The outbound connector of this name.
+    ///
+    /// # Errors
+    /// There is none: in a sentence, with a name that is like it.
+    pub fn outbound_named(&self, name: &str) -> Result<&Outbound, String> {
+        self.outbound.iter().find(|connector| *connector.name == *name).ok_or_else(|| {
+            let known: Vec<&str> = self.outbound.iter().map(|connector| &*connector.name).collect();
+            unknown_name("outbound connector", name, &known)
+        })
+    }
+
     /// The table of its connectors.
     #[must_use]
     pub fn table(&self, generation: Generation) -> Table {

@@ -11,7 +11,7 @@ use maud::html;
 use super::door::is_ours;
 use super::notice::ActionNotice;
 use super::page::{counted, failed, number, page, refused, seal, table};
-use super::queue::{ACTIONS, CHOSEN_MAX, ChosenAction, QueueQuery, is_final, row};
+use super::queue::{CHOSEN_MAX, ChosenAction, QueueQuery, action_named, is_final, row, value};
 use super::sessions::Visitor;
 use super::site::Console;
 use crate::admin::{ActionTally, ListQuery, MessageView, QueueAction, Refusal};
@@ -103,8 +103,10 @@ pub(super) async fn act(
 fn in_words(action: QueueAction, tally: &ActionTally) -> String {
     let mut words = action.done_with(tally.messages, tally.paused_recipients, &tally.paused);
     if tally.left > 0 {
-        let are = if tally.left == 1 { "1 message is as it was" } else { "messages are as they were" };
-        let left = if tally.left == 1 { are.to_owned() } else { format!("{} {are}", tally.left) };
+        let left = match tally.left {
+            1 => "1 message is as it was".to_owned(),
+            left => format!("{left} messages are as they were"),
+        };
         let why: Vec<&str> = tally.reasons.iter().take(REASONS_MAX).map(String::as_str).collect();
         words.push_str(&format!("; {left}: {}", why.join("; ")));
     }
@@ -122,14 +124,7 @@ async fn chosen(
         return console.control.list(query).await.map(|listed| listed.messages);
     }
     let ids = ids(fields).map_err(|why| Refusal(StatusCode::BAD_REQUEST, why))?;
-    let mut found = Vec::new();
-    for id in ids {
-        // One that has left in between needs nothing any more.
-        if let Ok(message) = console.control.message(id.to_string()).await {
-            found.push(message);
-        }
-    }
-    Ok(found)
+    Ok(console.control.queued(&ids).await)
 }
 
 fn ids(fields: &FormFields) -> Result<Vec<QueueId>, String> {
@@ -147,12 +142,7 @@ fn ids(fields: &FormFields) -> Result<Vec<QueueId>, String> {
 }
 
 fn action(fields: &FormFields) -> Option<ChosenAction> {
-    let wanted = value(fields, "action");
-    ACTIONS.iter().copied().find(|(_, name, ..)| *name == wanted)
-}
-
-fn value<'f>(fields: &'f [(String, String)], name: &str) -> &'f str {
-    fields.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    action_named(value(fields, "action"))
 }
 
 /// How many recipients wait for which destinations.

@@ -9,7 +9,7 @@ use maud::{Markup, html};
 
 use super::chart::{DayOfMail, bars};
 use super::deeds;
-use super::page::{date, escaped, failed, number, page, seal, table, table_below};
+use super::page::{counted, date, escaped, failed, page, seal, table, table_below};
 use super::sessions::Visitor;
 use super::site::Console;
 use crate::admin::{ConnectorView, Direction, SeenView, Validation, refusals_in_words};
@@ -75,7 +75,7 @@ fn head(connector: &ConnectorView) -> Markup {
             dt { "Domains" } dd { (shortened(&connector.domains)) }
             dt { "TLS" } dd { (connector.tls) ", mode " (mode.word()) }
             @if let Some(waiting) = connector.waiting {
-                dt { "Waiting" } dd { @if waiting == 0 { "nobody" } @else { a href=(format!("/queue?connector={name}")) { (number(waiting)) @if waiting == 1 { " recipient" } @else { " recipients" } } } }
+                dt { "Waiting" } dd { @if waiting == 0 { "nobody" } @else { a href=(format!("/queue?connector={name}")) { (counted(waiting, "recipient")) } } }
             }
             @if !connector.refused.is_empty() { dt { "Refused since the start" } dd { (refusals_in_words(&connector.refused)) } }
             dt { "Revision" } dd.mono { (connector.revision) }

@@ -20,7 +20,7 @@ use super::notice::ActionNotice;
 use super::page::{bare, escaped, failed, refused};
 use super::sessions::{Presence, Visitor};
 use super::site::Console;
-use crate::admin::{Asker, REFUSAL_DELAY, Refusal, Role, retry_after};
+use crate::admin::{AdminPlace, Asker, BearerToken, REFUSAL_DELAY, Refusal, Role, retry_after};
 
 /// Where to go after the login, and whether a form was lost on the way to it.
 #[derive(Debug, Default, Deserialize)]
@@ -51,13 +51,11 @@ pub(super) async fn admit(State(console): State<Console>, mut request: Request, 
         return Redirect::to(&way_in(request.method(), request.uri())).into_response();
     };
     // A session asks no more than its token may.
-    let _place = match console.pace.enter(&visitor.token.name, Instant::now()) {
+    let _place = match console.enter(&visitor.token) {
         Ok(place) => place,
-        Err(pause) => {
-            console.outlook.limited();
-            let after = [(RETRY_AFTER, retry_after(pause))];
-            let why = "Too much is asked with this token. Try again in a moment.";
-            return (after, failed(&visitor, StatusCode::TOO_MANY_REQUESTS, why)).into_response();
+        Err(after) => {
+            let refused = failed(&visitor, StatusCode::TOO_MANY_REQUESTS, TOO_MUCH);
+            return ([(RETRY_AFTER, after)], refused).into_response();
         }
     };
     let mut shown = visitor.clone();
@@ -97,6 +95,14 @@ impl SealForm {
 }
 
 impl Console {
+    /// A place for a request of this bearer, or the number of seconds after which he may ask again.
+    fn enter(&self, token: &BearerToken) -> Result<AdminPlace, u64> {
+        self.pace.enter(&token.name, Instant::now()).map_err(|pause| {
+            self.outlook.limited();
+            retry_after(pause)
+        })
+    }
+
     /// Leads to a page that says what was done.
     pub(super) fn done(&self, visitor: &Visitor, page: &str, notice: ActionNotice) -> Response {
         self.sessions.leave(&visitor.key, notice);
@@ -214,13 +220,11 @@ pub(super) async fn log_in(
         let why = "This is not one of the tokens of token_file.";
         return (StatusCode::UNAUTHORIZED, page(next, Some(why))).into_response();
     };
-    let _place = match console.pace.enter(&token.name, Instant::now()) {
+    let _place = match console.enter(&token) {
         Ok(place) => place,
-        Err(pause) => {
-            console.outlook.limited();
-            let after = [(RETRY_AFTER, retry_after(pause))];
-            let why = "Too much is asked with this token. Try again in a moment.";
-            return (StatusCode::TOO_MANY_REQUESTS, after, page(next, Some(why))).into_response();
+        Err(after) => {
+            let refused = page(next, Some(TOO_MUCH));
+            return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, after)], refused).into_response();
         }
     };
     end_all(&console, &headers);
@@ -324,6 +328,8 @@ pub(super) fn is_ours(next: &str) -> bool {
         && next.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'\\')
 }
 
+/// What is said to a bearer who asks more than he may.
+const TOO_MUCH: &str = "Too much is asked with this token. Try again in a moment.";
 /// What the script of the overview sends when it keeps the page current.
 const REFRESH: &str = "x-sealpost-refresh";
 /// Octets of a refusal that are shown.

@@ -14,7 +14,7 @@ use super::page::{page, refused, seal};
 use super::sessions::Visitor;
 use super::site::{BUSY_JUDGE, Console};
 use crate::admin::{
-    ConnectorView, Direction, ExplainLine, ExplainPassage, ExplainQuestion, ExplainedAnswer, StartTlsTrouble,
+    Direction, ExplainLine, ExplainPassage, ExplainQuestion, ExplainedAnswer, StartTlsTrouble,
     SupposedSession,
 };
 use crate::connector::TlsVersion;
@@ -79,7 +79,7 @@ async fn answer(
     (refusal, hint): (&str, Option<String>),
 ) -> Response {
     let listeners: Vec<String> = console.control.listening.iter().map(|(name, _)| name.clone()).collect();
-    let connectors = console.control.connectors().await.connectors;
+    let inbound = console.outlook.connector_names(Direction::Inbound);
     let answered = match form.question() {
         Ok(None) => None,
         Ok(Some(question)) => Some(judged(console, question, form.draft.trim()).await),
@@ -97,7 +97,7 @@ async fn answer(
             Some(Err(why)) => section.answer aria-label="Answer" { p.bad role="alert" { "There is no answer." } pre { (why) } },
             Some(Ok(answer)) => (result(answer, !form.draft.trim().is_empty())),
         }
-        (question(visitor, form, &listeners, &connectors))
+        (question(visitor, form, &listeners, &inbound))
         (refusals(refusal, hint.as_deref()))
     };
     (status, page(visitor, "/explain", "Explain", &body)).into_response()
@@ -222,14 +222,7 @@ fn passage(passage: &ExplainPassage) -> Markup {
     }
 }
 
-fn question(
-    visitor: &Visitor,
-    form: &ExplainForm,
-    listeners: &[String],
-    connectors: &[ConnectorView],
-) -> Markup {
-    let inbound = connectors.iter().filter(|one| one.direction == Direction::Inbound);
-    let inbound: Vec<String> = inbound.map(|one| one.name.to_string()).collect();
+fn question(visitor: &Visitor, form: &ExplainForm, listeners: &[String], inbound: &[String]) -> Markup {
     html! {
         form.question method="post" action="/explain" {
             (seal(visitor))
@@ -241,7 +234,7 @@ fn question(
                     (field("client", "Address of the client", &form.client, "203.0.113.1"))
                     (choice("listener", "Listener", &form.listener, listeners))
                     (field("user", "User who has logged in", &form.user, ""))
-                    (choice("arrives_by", "Arrives by (without a sender)", &form.arrives_by, &inbound))
+                    (choice("arrives_by", "Arrives by (without a sender)", &form.arrives_by, inbound))
                 }
                 details open[!form.headers.trim().is_empty()] {
                     summary { "Header fields, for rules that look at them" }

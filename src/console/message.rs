@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::door::SealForm;
 use super::notice::ActionNotice;
 use super::page::{date, escaped, failed, page, refused, seal, table};
-use super::queue::next_attempt;
+use super::queue::{action_named, next_attempt};
 use super::sessions::Visitor;
 use super::site::Console;
 use crate::admin::{ActionResult, LaneStatus, MessageView, QueueAction};
@@ -187,13 +187,8 @@ pub(super) async fn act(
         Ok(asker) => asker,
         Err(fault) => return refused(&visitor, &fault),
     };
-    let action = match deed.as_str() {
-        "retry" => QueueAction::Retry,
-        "hold" => QueueAction::Hold,
-        "release" => QueueAction::Release,
-        "bounce" => QueueAction::Bounce,
-        "remove" => QueueAction::Remove,
-        _ => return failed(&visitor, StatusCode::NOT_FOUND, "Unknown action."),
+    let Some((action, ..)) = action_named(&deed) else {
+        return failed(&visitor, StatusCode::NOT_FOUND, "Unknown action.");
     };
     // Whoever takes this hold back must not take back another one.
     let held = action == QueueAction::Hold

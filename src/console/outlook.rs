@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::admin::{ExplainQuestion, ExplainedAnswer, SettingsList, SettingsQuery, Validation};
+use crate::admin::{Direction, ExplainQuestion, ExplainedAnswer, SettingsList, SettingsQuery, Validation};
 use crate::lookout::{KeptChange, KeptTarget};
 use crate::mail::UnixMillis;
 
@@ -12,6 +12,9 @@ use crate::mail::UnixMillis;
 pub trait Outlook: Send + Sync {
     /// What ends within 60 days, the soonest first. It reads files.
     fn ending(&self) -> Vec<(UnixMillis, String)>;
+
+    /// The names of the connectors in effect of one direction.
+    fn connector_names(&self, direction: Direction) -> Vec<String>;
 
     /// Our own certificates.
     fn certificates(&self) -> Vec<SiteCertificate>;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::page::{counted, date, escaped, number, page, refused, seal, table};
 use super::sessions::Visitor;
 use super::site::Console;
-use crate::admin::{ListQuery, MessageView, QueueAction, RecipientView};
+use crate::admin::{Direction, ListQuery, MessageView, QueueAction, RecipientView};
 use crate::mail::{Clock, UnixMillis};
 use crate::trace::clean;
 
@@ -75,12 +75,7 @@ impl QueueQuery {
 
     /// The query of a form.
     pub(super) fn of_fields(fields: &[(String, String)]) -> Self {
-        let value = |name: &str| {
-            fields
-                .iter()
-                .find(|(known, _)| known == name)
-                .map_or_else(String::new, |(_, value)| value.clone())
-        };
+        let value = |name: &str| value(fields, name).to_owned();
         Self {
             sender: value("sender"),
             recipient: value("recipient"),
@@ -121,8 +116,7 @@ pub(super) async fn queue(
         Ok(listed) => listed,
         Err(fault) => return refused(&visitor, &fault),
     };
-    let connectors = console.control.connectors().await.connectors;
-    let connectors: Vec<&str> = connectors.iter().filter_map(|one| one.outbound_name()).collect();
+    let connectors = console.outlook.connector_names(Direction::Outbound);
     let body = html! {
         (filter(&query, &connectors))
         @if listed.messages.is_empty() {
@@ -147,8 +141,7 @@ pub(super) async fn queue(
 
 /// The page for a query that can't be read, so that it can be corrected.
 async fn unreadable(console: &Console, visitor: &Visitor, (query, why): (&QueueQuery, &str)) -> Response {
-    let connectors = console.control.connectors().await.connectors;
-    let connectors: Vec<&str> = connectors.iter().filter_map(|one| one.outbound_name()).collect();
+    let connectors = console.outlook.connector_names(Direction::Outbound);
     let body = html! {
         (filter(query, &connectors))
         p.bad role="alert" { (why) }
@@ -178,7 +171,17 @@ fn buttons() -> Markup {
     }
 }
 
-fn filter(query: &QueueQuery, connectors: &[&str]) -> Markup {
+/// What a form says in a field; empty if it has none.
+pub(super) fn value<'f>(fields: &'f [(String, String)], name: &str) -> &'f str {
+    fields.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+}
+
+/// The action that has this name in a form.
+pub(super) fn action_named(name: &str) -> Option<ChosenAction> {
+    ACTIONS.iter().copied().find(|(_, known, ..)| *known == name)
+}
+
+fn filter(query: &QueueQuery, connectors: &[String]) -> Markup {
     let field = |name: &str, label: &str, value: &str, example: &str| {
         html! { label { (label) input name=(name) value=(value) placeholder=(example); } }
     };
@@ -189,7 +192,7 @@ fn filter(query: &QueueQuery, connectors: &[&str]) -> Markup {
             label { "Connector" select name="connector" {
                 option value="" { "any" }
                 // One that is not in effect any more may still have mail.
-                @if !query.connector.is_empty() && !connectors.contains(&query.connector.as_str()) { option value=(query.connector) selected { (query.connector) } }
+                @if !query.connector.is_empty() && !connectors.contains(&query.connector) { option value=(query.connector) selected { (query.connector) } }
                 @for name in connectors { option value=(name) selected[*name == query.connector] { (name) } }
             } }
             (field("domain", "Domain", &query.domain, "partner.example"))
@@ -251,7 +254,7 @@ pub(super) fn next_attempt(message: &MessageView, recipient: &RecipientView, now
 pub(super) type ChosenAction = (QueueAction, &'static str, &'static str, &'static str);
 
 /// What can be done with several messages.
-pub(super) const ACTIONS: &[ChosenAction] = &[
+const ACTIONS: &[ChosenAction] = &[
     (QueueAction::Retry, "retry", "Try now", "They are tried at once, whatever their schedule says."),
     (QueueAction::Hold, "hold", "Hold", "They wait until somebody releases them."),
     (

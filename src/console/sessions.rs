@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use sha2::{Digest as _, Sha256};
 
 use super::notice::ActionNotice;
-use crate::admin::BearerToken;
+use crate::admin::{BearerToken, random_hex};
 
 /// The sessions.
 pub(super) struct ConsoleSessions {
@@ -54,7 +53,7 @@ pub(super) enum Presence {
 
 impl ConsoleSessions {
     pub(super) fn new() -> Self {
-        let suffix = random::<8>().unwrap_or_default();
+        let suffix = random_hex::<8>().unwrap_or_default();
         Self { cookie_name: format!("sealpost-console-{suffix}"), open: Mutex::default() }
     }
 
@@ -64,7 +63,7 @@ impl ConsoleSessions {
         token: Arc<BearerToken>,
         holds: impl Fn(&BearerToken) -> bool,
     ) -> Option<String> {
-        let (cookie, seal, now) = (random::<32>()?, random::<32>()?, Instant::now());
+        let (cookie, seal, now) = (random_hex::<32>()?, random_hex::<32>()?, Instant::now());
         let mut sessions = self.lock();
         sessions.retain(|_, one| one.is_alive(now) && holds(&one.token));
         if let Some(key) = in_the_way(&sessions, &token) {
@@ -149,13 +148,6 @@ impl ConsoleSession {
 
 fn key(cookie: &[u8]) -> SessionKey {
     Sha256::digest(cookie).into()
-}
-
-/// So many random octets, in hexadecimal.
-fn random<const OCTETS: usize>() -> Option<String> {
-    let mut octets = [0; OCTETS];
-    SystemRandom::new().fill(&mut octets).ok()?;
-    Some(octets.iter().map(|octet| format!("{octet:02x}")).collect())
 }
 
 const SESSIONS_MAX: usize = 64;

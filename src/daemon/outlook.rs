@@ -10,7 +10,9 @@ use super::coming::coming;
 use super::overrides::words as override_words;
 use super::reload::Reloader;
 use super::validating::validate;
-use crate::admin::{ExplainQuestion, ExplainedAnswer, MonitoringSource, SettingsList, SettingsQuery};
+use crate::admin::{
+    Direction, ExplainQuestion, ExplainedAnswer, MonitoringSource, SettingsList, SettingsQuery,
+};
 use crate::config::Faults;
 use crate::connector::PresentedName;
 use crate::console::{Outlook, SiteCertificate, ValidationAnswer, ValidationOrder, WatchHistory};
@@ -27,6 +29,14 @@ pub(super) struct ConsoleOutlook {
 impl Outlook for ConsoleOutlook {
     fn ending(&self) -> Vec<(UnixMillis, String)> {
         coming(&self.reloader.base(), Clock::wall()).into_iter().collect()
+    }
+
+    fn connector_names(&self, direction: Direction) -> Vec<String> {
+        let table = self.reloader.live.table();
+        match direction {
+            Direction::Inbound => table.inbound.iter().map(|one| one.name.to_string()).collect(),
+            Direction::Outbound => table.outbound.iter().map(|one| one.name.to_string()).collect(),
+        }
     }
 
     fn certificates(&self) -> Vec<SiteCertificate> {

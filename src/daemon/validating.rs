@@ -8,7 +8,6 @@ use super::reload::Reloader;
 use super::verdict::{host_details, verdict};
 use super::whom::whom;
 use crate::admin::Operator;
-use crate::config;
 use crate::console::{ValidatedHost, ValidationOrder, ValidationReport};
 use crate::deliver::WaitList;
 
@@ -22,10 +21,7 @@ pub(super) async fn validate(
 ) -> Result<ValidationReport, String> {
     let ValidationOrder { name, to, ourselves, listener } = order;
     let config = reloader.base();
-    let connector = config.outbound.iter().find(|connector| *connector.name == *name).ok_or_else(|| {
-        let known: Vec<&str> = config.outbound.iter().map(|connector| &*connector.name).collect();
-        config::unknown_name("outbound connector", &name, &known)
-    })?;
+    let connector = config.outbound_named(&name)?;
     let whom = whom(&config, connector, to.as_deref()).map_err(|fault| fault.to_string())?;
     let to = whom.envelope.as_ref().map(|(_, to)| to.to_string());
     let ground = (ourselves, WaitList::heard_by(listener));

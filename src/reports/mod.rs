@@ -8,4 +8,4 @@ mod words;
 pub use letter::{ReportFrame, ReportMail, compose_report};
 pub use plan::{ReportMark, ReportRhythm, ReportRound, ReportSchedule, next_report};
 pub use settings::{ReportAddressee, ReportSettings};
-pub use words::{aligned, only_of, report_in_words};
+pub use words::{aligned, report_in_words};

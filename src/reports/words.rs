@@ -33,8 +33,7 @@ pub fn report_in_words(
 }
 
 /// The sums of one partner, or of a connector that belongs to none.
-#[must_use]
-pub fn only_of(sums: &[(SumKey, Sum)], name: &str) -> Vec<(SumKey, Sum)> {
+pub(super) fn only_of(sums: &[(SumKey, Sum)], name: &str) -> Vec<(SumKey, Sum)> {
     sums.iter().filter(|(key, _)| key.is_of(name)).cloned().collect()
 }
 

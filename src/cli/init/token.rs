@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use data_encoding::HEXLOWER;
+use crate::admin::random_hex;
 
 /// Where the console and the API listen, if they do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +29,7 @@ impl ConsoleChoice {
 
 /// A token file with a token that nobody can guess. `None`: the system has no random numbers.
 pub(super) fn token_file() -> Option<String> {
-    let mut octets = [0; 32];
-    aws_lc_rs::rand::fill(&mut octets).ok()?;
-    let token = HEXLOWER.encode(&octets);
+    let token = random_hex::<32>()?;
     Some(format!(
         "# Whoever has a token of this file can log in to the console and use the API.\noperator admin {token}\n"
     ))

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,6 +22,7 @@ use super::script::{
     GATEWAY, MAIL_SERVER, NAME_SERVER, OWN_DOMAIN, PARTNERS, TourPartner, TourTurn, address,
 };
 use super::settings::{self, TourFacts};
+use crate::admin::random_hex;
 use crate::mail::Clock;
 
 /// What is around the gateway; dropping it ends it, and removes its folder.
@@ -53,7 +53,7 @@ impl TourStage {
         let octets = [address(GATEWAY.1), address(MAIL_SERVER.1)];
         let addresses: Vec<_> = octets.into_iter().chain(PARTNERS.iter().map(TourPartner::address)).collect();
         let mut ports = Ports::find(&addresses, bound).map_err(LabFault::Port)?;
-        let token = token().ok_or(LabFault::Token)?;
+        let token = random_hex::<16>().ok_or(LabFault::Token)?;
         // At any pace mail is tried again while a partner is broken, and soon after it has recovered.
         let retry = |seconds: u32| seconds.checked_div(pace).unwrap_or(seconds).max(1);
         let facts = TourFacts {
@@ -186,12 +186,6 @@ fn presented(mint: &Mint, shown: HostCertificates<Leaf>) -> Result<HostCertifica
         expired: tls(shown.expired)?,
         misnamed: tls(shown.misnamed)?,
     })
-}
-
-fn token() -> Option<String> {
-    let mut octets = [0_u8; 16];
-    SystemRandom::new().fill(&mut octets).ok()?;
-    Some(octets.iter().map(|octet| format!("{octet:02x}")).collect())
 }
 
 type ServerTls = std::sync::Arc<rustls::ServerConfig>;
