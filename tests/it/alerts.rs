@@ -98,10 +98,6 @@ async fn more_deferrals(daemon: &Daemon, count: usize) {
     eventually("more deferrals", LONG, async || (deferrals(daemon) >= before + count).then_some(())).await;
 }
 
-async fn logged(daemon: &Daemon, words: &str) {
-    eventually(words, LONG, async || daemon.log().contains(words).then_some(())).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partner_that_breaks_his_certificate_is_one_mail_and_his_recovery_another_over_restarts() {
     let town = Town::start().await;
@@ -187,11 +183,9 @@ async fn an_alert_never_goes_by_the_connector_that_it_is_about() {
     std::fs::remove_file(town.site.home.path().join("data/alerts")).unwrap();
     let daemon = Daemon::start(&town.site.home).await;
     send(&daemon, "three", "bob@bank.test").await;
-    logged(
-        &daemon,
-        "an alert can't be mailed: the only way to this address is the connector that it is about",
-    )
-    .await;
+    daemon
+        .logged("an alert can't be mailed: the only way to this address is the connector that it is about")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -322,7 +316,7 @@ async fn the_webhook_gets_json_over_tls_with_a_token_and_only_if_it_proves_its_n
     town.configure(&format!("{trust}{}", hook("others")));
     let daemon = Daemon::start(&town.site.home).await;
     send(&daemon, "two", "bob@bank.test").await;
-    logged(&daemon, "an alert can't be posted to the webhook").await;
+    daemon.logged("an alert can't be posted to the webhook").await;
     let test = daemon.ask(&["alert", "test"]).await;
     assert_eq!(test["ways"][0]["ok"], false, "{test}");
     assert!(test["ways"][0]["words"].as_str().unwrap().contains("does not prove to be 127.0.0.1"), "{test}");
@@ -355,7 +349,7 @@ async fn a_test_says_what_became_of_it_on_every_way() {
     web.until_posted("the test", |body| body["event"] == "test").await;
     // A mail of ours that fails is no alert.
     assert_eq!(daemon.ask(&["alert", "list"]).await["open"], Value::Array(Vec::new()));
-    logged(&daemon, "an alert is delayed").await;
+    daemon.logged("an alert is delayed").await;
     let said = tools::said(&town.site.home.run(&["alert", "test"], &[]));
     assert!(said.contains("ok      ops@ops.test by connector to-ops as "), "{said}");
     assert!(said.contains("FAILED  dead@dead.test by connector to-dead"), "{said}");

@@ -59,10 +59,6 @@ async fn row(daemon: &Daemon, name: &str) -> serde_json::Value {
     shown["connectors"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap().clone()
 }
 
-async fn told(daemon: &Daemon, words: &str) {
-    eventually(words, LONG, async || daemon.log().contains(words).then_some(())).await;
-}
-
 fn said(output: &std::process::Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
@@ -78,13 +74,8 @@ async fn a_flood_stops_its_connector_and_no_other_until_it_is_released() {
     sink.messages(4).await;
     assert_eq!(send(&daemon, OTHERS).await.code, 250);
     sink.messages(5).await;
-    told(&daemon, "alarm kind=brake what=\"connector apps: 4 recipients within ten minutes").await;
-    let alarm = daemon
-        .log()
-        .lines()
-        .find(|line| line.contains("alarm kind=brake what=\"connector apps"))
-        .unwrap()
-        .to_owned();
+    let alarm =
+        daemon.logged("alarm kind=brake what=\"connector apps: 4 recipients within ten minutes").await;
     assert!(
         alarm.contains("the last by 127.0.0.2") && alarm.contains("`sealpost connectors release apps`"),
         "{alarm}"
@@ -127,7 +118,7 @@ async fn a_braked_connector_stays_so_over_stops_and_kills() {
     let daemon = Daemon::start(&site.home).await;
     assert_eq!(send(&daemon, APPS).await.code, 451);
     assert_eq!(send(&daemon, OTHERS).await.code, 250);
-    told(&daemon, "alarm kind=brake what=\"connector apps").await;
+    daemon.logged("alarm kind=brake what=\"connector apps").await;
     daemon.stop().await;
     // Without that file everything is forgotten, and mail flows.
     let daemon = Daemon::start(&site.home).await;
@@ -135,7 +126,7 @@ async fn a_braked_connector_stays_so_over_stops_and_kills() {
     daemon.stop().await;
     std::fs::write(&file, "{ no JSON").unwrap();
     let daemon = Daemon::start(&site.home).await;
-    told(&daemon, "brakes can't be read").await;
+    daemon.logged("brakes can't be read").await;
     assert_eq!(send(&daemon, APPS).await.code, 250);
 }
 
@@ -167,8 +158,8 @@ async fn an_alarm_refuses_nothing_and_strangers_brake_nobody() {
         assert_eq!(send(&daemon, APPS).await.code, 250);
     }
     sink.messages(6).await;
-    told(&daemon, "alarm kind=brake what=\"connector apps").await;
-    assert!(daemon.log().contains("its mail is still accepted"), "{}", daemon.log());
+    daemon.logged("alarm kind=brake what=\"connector apps").await;
+    daemon.logged("its mail is still accepted").await;
     let apps = row(&daemon, "apps").await;
     assert_eq!(apps["braked"]["refuses"], false, "{apps}");
     daemon.stop().await;
@@ -194,7 +185,7 @@ async fn a_brake_ends_by_itself_and_with_its_key() {
     flood(&daemon, APPS).await;
     let taken = async || (send(&daemon, APPS).await.code == 250).then_some(());
     eventually("the release", LONG, taken).await;
-    told(&daemon, "a connector is released from its brake").await;
+    daemon.logged("a connector is released from its brake").await;
     daemon.stop().await;
     // A reload that turns it off releases it.
     let write = |brake: &str| {

@@ -8,7 +8,7 @@ use crate::peer::mint::Kind;
 use crate::peer::mix;
 use crate::peer::sink::{Manner, Sink};
 use crate::peer::site::{IDENTITY, QUICK, Site, outbound};
-use crate::peer::{LONG, eventually, tools};
+use crate::peer::{LONG, tools};
 
 /// A partner whose certificate is of another name.
 async fn partner(site: &Site) -> Sink {
@@ -31,13 +31,6 @@ async fn said(daemon: &Daemon, args: &[&str]) -> String {
 }
 
 const FOR_AN_HOUR: &[&str] = &["bank", "--for", "1h", "--reason", "their renewal failed"];
-
-async fn log_has(daemon: &Daemon, parts: &[&str]) {
-    eventually(&format!("a line with {parts:?}"), LONG, async || {
-        daemon.log().lines().any(|line| parts.iter().all(|part| line.contains(part))).then_some(())
-    })
-    .await;
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_requirement_is_lowered_to_its_floor_and_no_further_and_comes_back() {
@@ -69,18 +62,21 @@ async fn a_requirement_is_lowered_to_its_floor_and_no_further_and_comes_back() {
     // The mail that waited is judged by it at once.
     assert!(sink.messages(1).await[0].sealed);
     let who = format!("uid {}", rustix_uid());
-    log_has(
-        &daemon,
-        &[" alarm ", "connector bank is overridden: only \\\"chain\\\" until", &who, "their renewal failed"],
-    )
-    .await;
+    daemon
+        .logged_line(&[
+            " alarm ",
+            "connector bank is overridden: only \\\"chain\\\" until",
+            &who,
+            "their renewal failed",
+        ])
+        .await;
     assert_eq!(daemon.ask(&["override", "list"]).await[0]["connector"], "bank");
 
     said(&daemon, &["end", "bank"]).await;
     send(&daemon, "two").await;
     let row = daemon.deferred("bob@bank.test").await;
     assert_eq!(row["last"]["decision"]["token"], "name-mismatch", "{row}");
-    log_has(&daemon, &[" alarm ", "the override of connector bank has ended", "has ended it"]).await;
+    daemon.logged_line(&[" alarm ", "the override of connector bank has ended", "has ended it"]).await;
     assert_eq!(sink.arrived().len(), 1);
     sink.assert_nothing_in_clear();
 }
@@ -100,7 +96,7 @@ async fn it_outlives_restarts_and_reloads_ends_by_itself_and_is_seen_everywhere(
     said(&daemon, FOR_AN_HOUR).await;
     daemon.stop().await;
     let daemon = Daemon::start(&site.home).await;
-    log_has(&daemon, &[" alarm ", "connector bank is overridden: only \\\"encryption\\\" until"]).await;
+    daemon.logged_line(&[" alarm ", "connector bank is overridden: only \\\"encryption\\\" until"]).await;
     send(&daemon, "one").await;
     sink.messages(1).await;
 
@@ -138,7 +134,7 @@ async fn it_outlives_restarts_and_reloads_ends_by_itself_and_is_seen_everywhere(
     // And it ends by itself.
     let begun = daemon.ask(&["override", "bank", "--for", "1s", "--reason", "short"]).await;
     assert_eq!(begun["overridden"]["level"], "chain", "{begun}");
-    log_has(&daemon, &[" alarm ", "the override of connector bank has ended: its time is over"]).await;
+    daemon.logged_line(&[" alarm ", "the override of connector bank has ended: its time is over"]).await;
     assert_eq!(daemon.ask(&["override", "list"]).await, Value::Array(Vec::new()));
     sink.assert_nothing_in_clear();
 }

@@ -7,7 +7,6 @@ use rustls::client::ResolvesClientCert;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, SignatureScheme};
 
-use crate::disk::logged;
 use crate::peer::client::Client;
 use crate::peer::daemon::{Daemon, NAME};
 use crate::peer::mint::{Authority, Kind};
@@ -114,6 +113,6 @@ async fn an_old_client_is_logged_as_too_old() {
         client.write(&hello).await.unwrap();
         client.closed().await;
         let told = format!("TLS handshake: the client is too old: it speaks {name}");
-        logged(&daemon, &told).await;
+        daemon.logged(&told).await;
     }
 }

@@ -50,10 +50,6 @@ pub(crate) fn copies(sink: &Sink) -> BTreeMap<String, usize> {
     copies
 }
 
-pub(crate) async fn logged(daemon: &Daemon, text: &str) {
-    eventually(text, LONG, async || daemon.log().contains(text).then_some(())).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_flush_is_answered_451_and_nothing_goes_twice() {
     let site = Site::new();
@@ -75,7 +71,7 @@ async fn a_failing_flush_is_answered_451_and_nothing_goes_twice() {
         assert!(kept.len() < 60, "no flush failed");
     };
     assert_eq!(refused.code, 451, "{}", refused.text);
-    logged(&daemon, "the spool has passed its check").await;
+    daemon.logged("the spool has passed its check").await;
     assert!(!site.home.path().join("data/spool-fault").exists());
     let mut client = eventually("a greeting", LONG, async || {
         let client = Client::try_connect(address).await.ok()?;
@@ -147,7 +143,7 @@ async fn sigterm_while_the_spool_breaks_is_a_stop_and_no_fresh_start() {
             break;
         }
     }
-    logged(&daemon, "the spool has stopped; starting again").await;
+    daemon.logged("the spool has stopped; starting again").await;
     daemon.signal("TERM");
     let status = within("the end", LONG, daemon.ended()).await;
     assert!(status.success(), "{status}\n{}", daemon.log());
@@ -235,7 +231,7 @@ async fn a_damaged_page_of_the_queue_stops_deliveries_until_it_is_salvaged() {
     assert!(damage(&data.join("spool.sqlite"), "bob5@b.test") > 0);
 
     let daemon = Daemon::start(&site.home).await;
-    logged(&daemon, "sealpost spool salvage").await;
+    daemon.logged("sealpost spool salvage").await;
     let client = Client::connect(address).await;
     assert_eq!(client.greeting.code, 421, "{}", client.greeting.text);
     assert!(data.join("spool-fault").exists());

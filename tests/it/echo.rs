@@ -1,9 +1,7 @@
 //! The echo mailbox: what it tells partners, whom it does not answer, and that an answer is neither lost nor doubled.
 
-use crate::peer::LONG;
 use crate::peer::client::Client;
 use crate::peer::daemon::{Daemon, NAME, free_address};
-use crate::peer::eventually;
 use crate::peer::mint::Kind;
 use crate::peer::sink::{Manner, Sink};
 use crate::peer::site::{ANYONE, IDENTITY, LISTENER, OPPORTUNISTIC, PARTNER, QUICK, Site, outbound};
@@ -33,10 +31,6 @@ async fn hand(client: &mut Client, from: &str, to: &[&str], header: &str) -> u16
 }
 
 /// Waits for a line of the log.
-async fn logged(daemon: &Daemon, text: &str) {
-    eventually(text, LONG, async || daemon.log().contains(text).then_some(())).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partner_over_tls_learns_what_we_saw_and_what_to_expect() {
     let site = Site::new();
@@ -79,7 +73,7 @@ async fn a_partner_over_tls_learns_what_we_saw_and_what_to_expect() {
     }
     assert!(text.is_ascii() && !text.contains("buy") && text.len() < 6_000, "{text}");
     assert_eq!(text.matches("SHA-256").count(), 3, "{text}");
-    logged(&daemon, "kind=echo report=").await;
+    daemon.logged("kind=echo report=").await;
     daemon.queue_empty().await;
 }
 
@@ -135,13 +129,13 @@ async fn programs_lists_and_floods_are_accepted_and_not_answered() {
         ("MAILER-DAEMON@partner.test", "", "echo-robot"),
     ] {
         assert_eq!(hand(&mut client, from, &echo, header).await, 250);
-        logged(&daemon, &format!("kind={why}")).await;
+        daemon.logged(&format!("kind={why}")).await;
     }
     for number in 0..4 {
         assert_eq!(hand(&mut client, &format!("ann{number}@partner.test"), &echo, "").await, 250);
     }
     sink.messages(2).await;
-    logged(&daemon, "kind=echo-hour-full").await;
+    daemon.logged("kind=echo-hour-full").await;
     daemon.queue_empty().await;
     assert_eq!(sink.arrived().len(), 2);
 }
@@ -161,11 +155,11 @@ async fn two_echo_mailboxes_do_not_keep_each_other_busy() {
     let (one, other) = (Daemon::start(&one.home).await, Daemon::start(&other.home).await);
     let mut client = Client::hello(at_one).await;
     assert_eq!(hand(&mut client, "echo@gw.other.test", &["echo@gw.one.test"], "").await, 250);
-    logged(&one, "kind=echo report=").await;
-    logged(&other, "kind=echo-null-path").await;
+    one.logged("kind=echo report=").await;
+    other.logged("kind=echo-null-path").await;
     one.queue_empty().await;
     other.queue_empty().await;
-    assert_eq!(one.log().matches("message: accepted id=").count(), 1, "{}", one.log());
+    one.logged_times("message: accepted id=", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

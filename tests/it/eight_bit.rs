@@ -90,7 +90,7 @@ async fn eight_bit_mail_reaches_a_host_without_8bitmime_decodable() {
     assert_eq!(told, sizes, "the size is that of the converted form, and nothing else is declared");
     daemon.queue_empty().await;
     assert!(home.arrived().is_empty());
-    assert_eq!(daemon.log().matches("converted").count(), 6, "{}", daemon.log());
+    daemon.logged_times("converted", 6).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,13 +35,6 @@ fn said(output: Output) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The log line about this recipient that has these words.
-fn line(daemon: &Daemon, words: &str, about: &str) -> String {
-    let log = daemon.log();
-    let found = log.lines().find(|line| line.contains(words) && line.contains(about));
-    found.unwrap_or_else(|| panic!("no {words} {about}: {log}")).to_owned()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_known_reply_is_explained_in_log_queue_validate_and_reports() {
     let site = Site::new();
@@ -69,7 +62,7 @@ async fn a_known_reply_is_explained_in_log_queue_validate_and_reports() {
         "{report}"
     );
     assert!(report.contains("X-Sealpost-Hint: exo-relay-denied\r\n"), "{report}");
-    let failed = line(&daemon, "failed id=", "bob@d.test");
+    let failed = daemon.logged_line(&["failed id=", "bob@d.test"]).await;
     assert!(
         failed.contains("hint=\"We must let our tenant") && failed.contains("[exo-relay-denied]"),
         "{failed}"
@@ -82,7 +75,7 @@ async fn a_known_reply_is_explained_in_log_queue_validate_and_reports() {
     let id = daemon.queue().await[0]["id"].as_str().unwrap().to_owned();
     let shown = said(site.home.run(&["queue", "show"], &[&id]));
     assert!(shown.contains("hint         Nobody needs to act if it passes within hours"), "{shown}");
-    let deferred = line(&daemon, "deferred id=", "bob@s.test");
+    let deferred = daemon.logged_line(&["deferred id=", "bob@s.test"]).await;
     assert!(deferred.contains("[exo-throttled]"), "{deferred}");
     let report = String::from_utf8(home.messages(2).await.remove(1).content).unwrap();
     assert!(report.contains("X-Sealpost-Hint: exo-throttled\r\n"), "{report}");
@@ -96,7 +89,7 @@ async fn a_known_reply_is_explained_in_log_queue_validate_and_reports() {
     send(&daemon, "bob@o.test").await;
     let row = daemon.deferred("bob@o.test").await;
     assert!(row["last"]["hint"].is_null(), "{row}");
-    assert!(!line(&daemon, "deferred id=", "bob@o.test").contains("hint="));
+    assert!(!daemon.logged_line(&["deferred id=", "bob@o.test"]).await.contains("hint="));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,10 +109,10 @@ async fn a_report_of_mail_that_failed_does_not_say_that_it_is_tried_again() {
         let report = String::from_utf8(home.messages(count).await.remove(count - 1).content).unwrap();
         assert!(report.contains(&format!("<{to}>")) && report.contains("Action: failed"), "{report}");
         assert!(!report.contains("Hint:") && !report.contains("Nobody"), "{report}");
-        assert!(!line(&daemon, "failed id=", to).contains("hint="));
+        assert!(!daemon.logged_line(&["failed id=", to]).await.contains("hint="));
     }
     // While it waited, it was so.
-    assert!(line(&daemon, "deferred id=", "bob@w.test").contains("[greylisted]"));
+    assert!(daemon.logged_line(&["deferred id=", "bob@w.test"]).await.contains("[greylisted]"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,7 +141,12 @@ async fn a_handshake_without_a_common_suite_says_what_to_do() {
     tolerant.messages(1).await;
     let logged = async || daemon.log().contains("sent in plaintext").then_some(());
     eventually("the fallback in the log", LONG, logged).await;
-    assert!(line(&daemon, "sent in plaintext", "connector=tolerant").contains("[tls-nothing-in-common]"));
+    assert!(
+        daemon
+            .logged_line(&["sent in plaintext", "connector=tolerant"])
+            .await
+            .contains("[tls-nothing-in-common]")
+    );
     let probed = said(sealpost(&["probe", &forced.address.to_string()]));
     assert!(probed.contains("hint: Their server must offer ECDHE"), "{probed}");
 }

@@ -19,10 +19,6 @@ fn site() -> Site {
     site
 }
 
-async fn logged(daemon: &Daemon, text: &str) {
-    eventually(text, LONG, async || daemon.log().contains(text).then_some(())).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_sigterm_ends_it_at_once() {
     let site = site();
@@ -33,7 +29,7 @@ async fn a_second_sigterm_ends_it_at_once() {
     assert_eq!(client.say("RCPT TO:<bob@b.test>").await.code, 250);
     assert_eq!(client.say("DATA").await.code, 354);
     daemon.signal("TERM");
-    logged(&daemon, "stopping").await;
+    daemon.logged("stopping").await;
     daemon.signal("INT");
     let status = within("the end", Duration::from_secs(3), daemon.ended()).await;
     assert_eq!(status.signal(), Some(2), "{status}\n{}", daemon.log());

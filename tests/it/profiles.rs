@@ -119,9 +119,7 @@ async fn hosts_that_offer_one_thing_against_every_profile() {
             let Some(line) = told.get(&to) else { continue };
             let because = line["because"].as_str().unwrap_or_default();
             assert!(because.contains("the profile nist-sp-800-52r2"), "{line}");
-            let log = daemon.log();
-            let place = line["host"].as_str().unwrap();
-            assert!(log.lines().any(|one| one.contains(place) && one.contains(hint)), "{hint}: {line}");
+            daemon.logged_line(&[line["host"].as_str().unwrap(), hint]).await;
         }
     }
     for (row, servers) in rows.iter().zip(&servers) {
@@ -162,11 +160,7 @@ async fn audit_seals_what_enforcing_would_withhold_and_asks_a_host_once() {
         reason.contains("the profile nist-sp-800-52r2 allows") && reason.contains("another handshake"),
         "{line}"
     );
-    let waived = daemon
-        .log()
-        .lines()
-        .any(|one| one.contains("waived in audit") && one.contains("tls-outside-profile"));
-    assert!(waived, "{}", daemon.log());
+    daemon.logged_line(&["waived in audit", "tls-outside-profile"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,7 +266,7 @@ async fn a_reload_gives_a_listener_its_profile() {
     let said = tools::said(&daemon.command(&["reload"]).await);
     let looser = "listener in: handshakes were limited to profile bsi-tr-02102-2-2025, and now to no profile; weaker: profile";
     assert!(said.contains(&format!("\"loosened_listeners\": [\n    \"{looser}\"\n  ]")), "{said}");
-    assert!(daemon.log().contains(&format!("less is required since the reload: {looser}")));
+    daemon.logged(&format!("less is required since the reload: {looser}")).await;
 }
 
 /// A certificate of ours, like a partner's, for our name.

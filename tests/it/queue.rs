@@ -282,7 +282,7 @@ async fn a_long_queue_and_a_full_disk_are_answered_452_and_service_resumes() {
     };
     assert!(mail(&mut client, 452).await.starts_with("452 4.3.1 too much mail is queued"));
     assert_eq!(client.say("NOOP").await.code, 250, "the session goes on");
-    crate::disk::logged(&daemon, "new mail is refused with 452").await;
+    daemon.logged("new mail is refused with 452").await;
     // Deliveries go on meanwhile, and with them comes room.
     sink.behave(Manner::clear());
     daemon.ask(&["queue", "retry", "--all"]).await;

@@ -96,9 +96,8 @@ async fn a_marked_message_leaves_as_its_rule_says_or_waits() {
         let required = "enforced, forced TLS that proves by name or pin who the host is (raised by label)";
         assert_eq!(decided(&row), ("onward-not-sealed", required), "{row}");
     }
-    let log = daemon.log();
-    assert_eq!(log.matches("onward=sealed raised_by=tag").count(), 3, "{log}");
-    assert_eq!(log.matches("onward=identity raised_by=label").count(), 3, "{log}");
+    daemon.logged_times("onward=sealed raised_by=tag", 3).await;
+    daemon.logged_times("onward=identity raised_by=label", 3).await;
     // It stays with the message, whatever the rules say later, and through a crash.
     daemon.kill().await;
     hops.configure(&site, "");

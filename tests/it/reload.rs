@@ -310,7 +310,7 @@ async fn half_a_renewal_that_stays_is_an_alarm() {
         daemon.ask(&["connectors"]).await["alarms"].as_array().unwrap().is_empty().then_some(())
     })
     .await;
-    assert_eq!(daemon.log().matches(" alarm kind=reload").count(), 1, "told once: {}", daemon.log());
+    daemon.logged_times(" alarm kind=reload", 1).await;
     daemon.stop().await;
 }
 

@@ -60,11 +60,6 @@ async fn send(daemon: &Daemon, id: &str) {
     assert_eq!(reply.code, 250, "{}", reply.text);
 }
 
-fn line_of(daemon: &Daemon, word: &str) -> String {
-    let log = daemon.log();
-    log.lines().find(|line| line.contains(word)).unwrap_or_else(|| panic!("{word}: {log}")).to_owned()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_partner_can_not_take_goes_to_the_portal_and_later_mail_to_the_partner_again() {
     let town = Town::start().await;
@@ -73,11 +68,11 @@ async fn what_the_partner_can_not_take_goes_to_the_portal_and_later_mail_to_the_
     send(&daemon, "one").await;
     assert!(town.portal.messages(1).await[0].sealed);
     daemon.queue_empty().await;
-    let rerouted = line_of(&daemon, " rerouted ");
+    let rerouted = daemon.logged(" rerouted ").await;
     for part in ["to=portal", "status=5.7.4", "connector=bank", "token=starttls-not-offered"] {
         assert!(rerouted.contains(part), "{part}: {rerouted}");
     }
-    let delivered = line_of(&daemon, " delivered ");
+    let delivered = daemon.logged(" delivered ").await;
     assert!(
         delivered.contains("rerouted_from=bank") && delivered.contains("connector=portal"),
         "{delivered}"
@@ -147,7 +142,7 @@ async fn one_report_names_both_legs() {
     ] {
         assert!(told.contains(part), "{part}: {report}");
     }
-    let failed = line_of(&daemon, " failed ");
+    let failed = daemon.logged(" failed ").await;
     assert!(failed.contains("rerouted_from=bank"), "{failed}");
     daemon.queue_empty().await;
     assert_eq!(town.home.arrived().len(), 1);
@@ -209,7 +204,7 @@ async fn mail_that_asks_for_more_than_its_connector_requires_goes_to_the_portal(
     send_secret(&daemon).await;
     assert!(town.portal.messages(1).await[0].sealed);
     daemon.queue_empty().await;
-    let rerouted = line_of(&daemon, " rerouted ");
+    let rerouted = daemon.logged(" rerouted ").await;
     assert!(rerouted.contains("token=onward-not-sealed") && rerouted.contains("to=portal"), "{rerouted}");
     assert!(town.bank.arrived().is_empty(), "the bank's connector proves nothing");
     let who = ["--from", "ada@a.test", "--peer-ip", "127.0.0.1", "--to", "bob@bank.test"];

@@ -296,8 +296,7 @@ async fn a_client_is_deferred_until_its_list_is_there_and_goes_by_each_next_one_
     assert_eq!(other.say("RSET").await.code, 250);
     // A session that a reload outlived ends where it is refused.
     assert_eq!(other.say("MAIL FROM:<ada@bank.test>").await.code, 421);
-    let revoked = daemon.log().matches("\"token\":\"certificate-revoked\"").count();
-    assert_eq!(revoked, 2);
+    daemon.logged_times("\"token\":\"certificate-revoked\"", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

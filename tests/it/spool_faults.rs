@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::disk::{Disk, configure, copies, failing_flush, logged, message, queued, spool_verb};
+use crate::disk::{Disk, configure, copies, failing_flush, message, queued, spool_verb};
 use crate::peer::client::Client;
 use crate::peer::daemon::{Daemon, PROGRAM};
 use crate::peer::sink::{Manner, Sink};
@@ -42,7 +42,7 @@ async fn a_page_that_can_not_be_read_stops_deliveries_until_it_can() {
     command.args(["-e", "trace=pread64", "-e", "inject=pread64:error=EIO:when=12+"]);
     command.args(["-o", "/dev/null", "--", PROGRAM]);
     let mut daemon = Daemon::begin_by(&site.home, command);
-    logged(&daemon, "the database can't be read from the disk").await;
+    daemon.logged("the database can't be read from the disk").await;
     assert!(sink.arrived().is_empty() && !daemon.log().contains("is damaged"), "{}", daemon.log());
     let strace = tracer(daemon.pid()).unwrap();
     assert!(Command::new("kill").arg(strace).status().unwrap().success());
@@ -76,7 +76,7 @@ async fn content_that_can_not_be_read_from_the_disk_breaks_the_spool_and_holds_n
     eventually("a tracer", LONG, async || tracer(task.parse().unwrap())).await;
     sink.behave(Manner::clear());
     daemon.command(&["queue", "retry", "--all"]).await;
-    logged(&daemon, "the spool has passed its check").await;
+    daemon.logged("the spool has passed its check").await;
     let _ = tracing.wait();
     eventually("a greeting", LONG, async || {
         let client = Client::try_connect(address).await.ok()?;
@@ -132,7 +132,7 @@ async fn a_full_disk_keeps_the_queue_going_and_causes_no_second_copy() {
     sink.behave(Manner::clear());
 
     let daemon = Daemon::start(&site.home).await;
-    assert!(daemon.log().contains("no room to write"), "{}", daemon.log());
+    daemon.logged("no room to write").await;
     eventually("all but one", LONG, async || (sink.arrived().len() == COUNT - 1).then_some(())).await;
     fill(&disk.0.join("more"));
     let mut client = Client::hello(address).await;
@@ -173,11 +173,11 @@ async fn an_edit_that_is_not_finished_does_not_end_a_relay_whose_disk_failed() {
             break;
         }
     }
-    logged(&daemon, "sealpost goes on once they are fixed").await;
+    daemon.logged("sealpost goes on once they are fixed").await;
     std::fs::write(site.home.config(), whole).unwrap();
     // As after any other edit.
     daemon.signal("HUP");
-    logged(&daemon, "the spool has passed its check").await;
+    daemon.logged("the spool has passed its check").await;
     daemon.kill().await;
 }
 
@@ -194,7 +194,7 @@ async fn a_mark_that_can_not_be_read_is_waited_for_and_systemd_waits_too() {
     let mut command = Command::new(PROGRAM);
     command.env("NOTIFY_SOCKET", &path);
     let mut daemon = Daemon::begin_by(&site.home, command);
-    logged(&daemon, "spool-fault in data_dir, can't be read").await;
+    daemon.logged("spool-fault in data_dir, can't be read").await;
     assert!(crate::cli::heard(&socket, "EXTEND_TIMEOUT_USEC=30000000"));
     std::fs::remove_dir(data.join("spool-fault")).unwrap();
     daemon.ready().await;
@@ -231,7 +231,7 @@ async fn a_stop_before_the_trial_notes_what_the_last_process_handed_on() {
         // After so many faults the pause before the trial is the longest.
         command.env("SEALPOST_SPOOL_FAULT", "fault 9 for a test\ndone 0000000000007 0 .\n");
         let mut daemon = Daemon::begin_by(&site.home, command);
-        logged(&daemon, "it is checked before").await;
+        daemon.logged("it is checked before").await;
         daemon.signal("TERM");
         let status = within("the end", LONG, daemon.ended()).await;
         assert!(status.success(), "{status}\n{}", daemon.log());

@@ -166,15 +166,12 @@ async fn opportunistic_mail_gets_through_where_tls_breaks_the_session() {
         assert_eq!((arrived.sealed, arrived.recipients), (false, vec![format!("bob@o{number}.test")]));
         let row = daemon.deferred(&format!("bob@f{number}.test")).await;
         assert!(row["last"]["status"].as_str().is_some_and(|status| status.starts_with("4.")), "{row}");
-        let told = daemon
-            .log()
-            .lines()
-            .filter(|l| {
-                l.contains("message: sent in plaintext") && l.contains(&format!("connector=o{number}"))
-            })
-            .count();
-        assert_eq!(told, 1, "{token}: {}", daemon.log());
-        assert!(daemon.log().contains(token), "{token}");
+        let connector = format!("connector=o{number}");
+        daemon.logged_line(&["message: sent in plaintext", &connector]).await;
+        daemon.logged(token).await;
+        let log = daemon.log();
+        let of_it = |line: &&str| line.contains("message: sent in plaintext") && line.contains(&connector);
+        assert_eq!(log.lines().filter(of_it).count(), 1, "{token}: {log}");
         assert_eq!(sink.arrived().len(), 1);
     }
 }

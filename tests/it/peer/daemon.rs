@@ -135,9 +135,32 @@ impl Daemon {
         self.child.as_ref().unwrap().id()
     }
 
-    /// What it wrote to stderr so far.
+    /// What it wrote to stderr so far. A thread of its own writes it, so a line may come later than the
+    /// reply it is about: what must be there is waited for, by [`Self::logged`] or [`Self::logged_times`].
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&self.log.lock().unwrap()).into_owned()
+    }
+
+    /// Waits until the log has these words; the first line with them.
+    pub(crate) async fn logged(&self, words: &str) -> String {
+        self.logged_line(&[words]).await
+    }
+
+    /// Waits until one line of the log has all these words; the first such line.
+    pub(crate) async fn logged_line(&self, words: &[&str]) -> String {
+        eventually(&format!("a log line with {words:?}"), LONG, async || {
+            let has_all = |line: &&str| words.iter().all(|words| line.contains(words));
+            self.log().lines().find(has_all).map(str::to_owned)
+        })
+        .await
+    }
+
+    /// Waits until the log has these words this often; it may not have them more often.
+    pub(crate) async fn logged_times(&self, words: &str, times: usize) {
+        let count = || self.log().matches(words).count();
+        eventually(&format!("{words:?} {times} times"), LONG, async || (count() >= times).then_some(()))
+            .await;
+        assert_eq!(count(), times, "{words:?}: {}", self.log());
     }
 
     pub(crate) fn signal(&self, signal: &str) {
