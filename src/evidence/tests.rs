@@ -85,6 +85,7 @@ fn what_was_altered_is_named() {
         ("DELETE FROM event_1 WHERE seq >= 7", "2026-11-20: events 7 to 8 were removed"),
         ("DELETE FROM event_1", "2026-11-20: events 1 to 8 were removed"),
         ("DROP TABLE event_1; DELETE FROM part WHERE part = 1", "2026-11-20: events 1 to 8 were removed"),
+        ("DROP TABLE event_1", "2026-11-20: events 1 to 8 were removed"),
         (
             "INSERT INTO event_1 (seq, at, kind, data) VALUES (0, 1, 16, '{}')",
             "2026-11-20: it has event 0, which belongs to another place: days were exchanged",
@@ -120,6 +121,55 @@ fn what_was_altered_is_named() {
     ] {
         let broken = after(sql);
         assert!(broken.first().is_some_and(|first| first.starts_with(expected)), "{sql}: {broken:?}");
+    }
+}
+
+/// What stands in no statement: indexes, ends that only searches use, and what statements themselves say better.
+const UNSEALED_COLUMNS: &[&str] = &[
+    "part.first_seq",
+    "part.last_seq",
+    "part.first_at",
+    "part.last_at",
+    "part.sealed",
+    "part.closed",
+    "decision.digest",
+    "decision.day",
+    "statement.at",
+    "statement.what",
+    "statement.part",
+];
+
+#[test]
+fn whatever_stands_in_a_column_is_named_and_stops_no_verification() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_overrides(folder.path(), &[(20_777, 3)], "bank");
+    write_days(folder.path(), &DAYS[1..]);
+    let whole = std::fs::read(folder.path().join(STORE_FILE)).expect("a store");
+    for table in ["part", "decision", "statement", "event_1"] {
+        let mut columns = Vec::new();
+        let database = Connection::open(folder.path().join(STORE_FILE)).expect("a database");
+        database
+            .pragma(None, "table_info", table, |row| row.get(1).map(|name: String| columns.push(name)))
+            .expect("its columns");
+        drop(database);
+        assert!(!columns.is_empty(), "{table}");
+        for column in columns {
+            for value in ["NULL", "-9", "9223372036854775807", "1.5", "'text'", "x'00ff'"] {
+                std::fs::write(folder.path().join(STORE_FILE), &whole).expect("a copy");
+                let database = Connection::open(folder.path().join(STORE_FILE)).expect("a database");
+                let first = format!("rowid = (SELECT min(rowid) FROM {table})");
+                // Where it can be, and is not there already.
+                let sql = format!(
+                    "UPDATE {table} SET {column} = {value} WHERE {first} AND {column} IS NOT {value}"
+                );
+                let is_altered = database.execute(&sql, []).is_ok_and(|rows| rows == 1);
+                drop(database);
+                let place = format!("{table}.{column}");
+                let is_expected = is_altered && !UNSEALED_COLUMNS.contains(&place.as_str());
+                let found = verified(folder.path());
+                assert_eq!(!found.is_whole(), is_expected, "{place} = {value}: {:?}", found.breaks);
+            }
+        }
     }
 }
 

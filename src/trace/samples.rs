@@ -1,6 +1,7 @@
 //! Records for tests, of days that are over.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::record::{EventFacts, EventKind, NewEvent};
@@ -8,6 +9,7 @@ use super::schema::STORE_FILE;
 use super::stamps::StampDesk;
 use super::store::Store;
 use super::sums::BatchSums;
+use crate::connector::{Attainment, Decision, Forced, RequiredTls, Requirement, Ruling, Shortfall};
 use crate::mail::UnixMillis;
 use crate::seal::SealSettings;
 use crate::tracking::TrackingSettings;
@@ -22,7 +24,7 @@ pub(crate) fn write_days(folder: &Path, days: &[(i64, usize)]) {
     write_events(folder, days, event);
 }
 
-/// The same, and each event says that the requirement of this connector is lowered.
+/// The same, and each event says that the requirement of this connector is lowered, and has a decision of it.
 pub(crate) fn write_overrides(folder: &Path, days: &[(i64, usize)], connector: &str) {
     write_events(folder, days, |day, _| {
         let facts = EventFacts {
@@ -31,7 +33,9 @@ pub(crate) fn write_overrides(folder: &Path, days: &[(i64, usize)], connector: &
             words: vec!["lowered to encryption".to_owned()],
             ..EventFacts::default()
         };
-        NewEvent { at: UnixMillis::of_day(day), kind: EventKind::Override, id: None, facts, decision: None }
+        let decision =
+            Some(decision(connector, Ruling::Withheld(Shortfall::NotOffered), Attainment::Plaintext));
+        NewEvent { at: UnixMillis::of_day(day), kind: EventKind::Override, id: None, facts, decision }
     });
 }
 
@@ -70,6 +74,18 @@ pub(crate) fn prune_all(folder: &Path, day: i64) {
     store.open_ledger((&seal(), &StampDesk::default()), folder, now).expect("a ledger");
     store.seal(now, 0, true).expect("statements");
     while store.prune(settings, now).expect("it can be pruned") {}
+}
+
+/// A decision of an outbound connector that requires encryption.
+pub(super) fn decision(connector: &str, ruling: Ruling, attained: Attainment) -> Arc<Decision> {
+    Arc::new(Decision {
+        connector: Some(connector.into()),
+        partner: None,
+        host: Some("mx.b.example [192.0.2.7]:25".to_owned()),
+        required: RequiredTls::Session(Requirement::Forced(Forced::encryption())),
+        attained,
+        ruling,
+    })
 }
 
 fn event(day: i64, number: usize) -> NewEvent {

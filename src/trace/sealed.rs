@@ -66,7 +66,7 @@ impl TraceReader {
                 // Whoever altered it may have left no text there.
                 text: row.get(1).unwrap_or_default(),
                 signature: row.get(2).unwrap_or_default(),
-                stamp: row.get(3)?,
+                stamp: row.get_ref(3)?.as_blob_or_null().unwrap_or(Some(&[])).map(<[u8]>::to_vec),
             })
         })?;
         rows.collect()
@@ -93,15 +93,18 @@ impl TraceReader {
     /// The parts that are there, in order.
     fn record_parts(&self) -> rusqlite::Result<Vec<RecordPart>> {
         let sealed = if schema::has_seals(self.connection())? { "sealed" } else { "0" };
-        let sql = format!("SELECT part, day, first_seq, last_seq, {sealed} FROM part ORDER BY part");
+        let sql = format!(
+            "SELECT part, day, first_seq, last_seq, {sealed} FROM part WHERE part >= 0 ORDER BY part"
+        );
         let mut statement = self.connection().prepare_cached(&sql)?;
         let rows = statement.query_map([], |row| {
+            // Whoever altered it may have left no number there; statements say what it was.
             Ok(RecordPart {
                 part: unsigned(row.get(0)?),
-                day: row.get(1)?,
-                first_seq: unsigned(row.get(2)?),
-                last_seq: unsigned(row.get(3)?),
-                is_sealed: row.get(4)?,
+                day: row.get(1).unwrap_or_default(),
+                first_seq: unsigned(row.get(2).unwrap_or_default()),
+                last_seq: unsigned(row.get(3).unwrap_or_default()),
+                is_sealed: row.get(4).unwrap_or(true),
             })
         })?;
         rows.collect()
@@ -122,12 +125,16 @@ impl TraceReader {
     }
 }
 
-/// Every event of a part, in order. What is not of the type that was stored has an empty line, which has no event's hash.
+/// Every event of a part, in order: none, where the part has lost its table. What is not of the type that was stored has an
+/// empty line, which has no event's hash.
 pub(super) fn part_lines<E: From<rusqlite::Error>>(
     connection: &Connection,
     number: i64,
     mut see: impl FnMut(RecordedLine<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
+    if schema::lacks_events(connection, number)? {
+        return Ok(());
+    }
     let leaf = if schema::has_leaves(connection, number)? { "leaf" } else { "NULL" };
     let sql = format!("SELECT seq, at, kind, id, decision, data, {leaf} FROM event_{number} ORDER BY seq");
     let mut statement = connection.prepare(&sql)?;
@@ -207,8 +214,9 @@ fn text_of<'a>(
         Entry::Vacant(place) => {
             let text: Option<String> = connection
                 .prepare_cached("SELECT data FROM decision WHERE decision = ?1")?
-                .query_row(params![number], |row| row.get(0))
-                .optional()?;
+                .query_row(params![number], |row| Ok(row.get(0).unwrap_or_default()))
+                .optional()?
+                .flatten();
             place.insert(text.map(|text| (Hash::of(text.as_bytes()).to_string(), text)))
         }
     };

@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::samples::decision;
 use super::*;
 use crate::connector::samples;
-use crate::connector::{
-    Attainment, ChainVerdict, Decision, Forced, RequiredTls, Requirement, Ruling, Shortfall,
-};
+use crate::connector::{Attainment, ChainVerdict, Ruling, Shortfall};
 use crate::mail::{Enhanced, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
 use crate::outcome::{Cause, ContentRecord, DeliveryRecord, Remote, Scope, Trouble};
 use crate::seal::SealSettings;
@@ -26,17 +25,6 @@ fn seal() -> SealSettings {
 
 fn store(folder: &Path) -> TraceStore {
     TraceStore::start(folder, settings(), Some(seal()), 0).expect("a thread")
-}
-
-fn decision(connector: &str, ruling: Ruling, attained: Attainment) -> Arc<Decision> {
-    Arc::new(Decision {
-        connector: Some(connector.into()),
-        partner: None,
-        host: Some("mx.b.example [192.0.2.7]:25".to_owned()),
-        required: RequiredTls::Session(Requirement::Forced(Forced::encryption())),
-        attained,
-        ruling,
-    })
 }
 
 /// A message that is accepted, deferred once, and delivered.
