@@ -17,11 +17,14 @@ pub struct AsideFile {
     pub at: UnixMillis,
 }
 
-/// Whether the file itself is the trouble: no waiting makes it better.
+/// Whether the file itself is the trouble, or what somebody has written into it: no waiting makes it better.
 #[must_use]
 pub fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+    let words = error.to_string();
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-        || error.to_string().contains("no such table")
+        || matches!(error, InvalidColumnType(..) | IntegralValueOutOfRange(..) | FromSqlConversionFailure(..))
+        || ["no such table", "no such column"].iter().any(|lack| words.contains(lack))
 }
 
 /// Renames a database that is not open, with what SQLite has written beside it; returns its new name.
@@ -67,7 +70,29 @@ const ASIDE: &str = ".bad-";
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::Connection;
+
     use super::*;
+
+    #[test]
+    fn what_no_waiting_makes_better_is_damage() {
+        let database = Connection::open_in_memory().expect("a database");
+        database
+            .execute_batch("CREATE TABLE one (number); INSERT INTO one VALUES ('x'), (-1)")
+            .expect("a table");
+        let number = |sql: &str| database.query_row(sql, [], |row| row.get::<_, u8>(0)).map(drop);
+        for sql in [
+            "SELECT number FROM two",
+            "SELECT other FROM one",
+            "SELECT number FROM one LIMIT 1",
+            "SELECT number FROM one LIMIT 1 OFFSET 1",
+        ] {
+            let error = number(sql).expect_err(sql);
+            assert!(is_damage(&error), "{sql}: {error}");
+        }
+        let error = number("SELECT number FROM one LIMIT 0").expect_err("no row");
+        assert!(!is_damage(&error), "{error}");
+    }
 
     #[test]
     fn a_database_takes_with_it_what_lies_beside_it() {
