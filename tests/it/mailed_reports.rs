@@ -133,7 +133,7 @@ async fn each_report_is_mailed_once_whatever_ends_in_between() {
     let daemon = office.start().await;
     office
         .partner
-        .until("the other report", LONG, |log| log.arrived.iter().filter(|one| is_report(one)).count() == 2)
+        .until("the other report", LONG, |log| log.arrived.iter().filter(|one| is_report(one)).count() >= 2)
         .await;
     office.mail(&daemon, "third").await;
     assert_eq!(office.reports(), (1, 2));

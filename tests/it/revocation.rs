@@ -189,7 +189,7 @@ async fn lists_that_chains_name_are_fetched_behind_the_mail_and_outlive_a_restar
     assert_eq!(web.asked("/named.crl"), 0);
     // The first one goes before its list is there: mail never waits for it.
     send(&daemon, "first", "bob@soft.test").await;
-    eventually("the first message", LONG, async || (revoked.arrived().len() == 1).then_some(())).await;
+    eventually("the first message", LONG, async || (!revoked.arrived().is_empty()).then_some(())).await;
     fetched(&daemon, 1).await;
     assert_eq!(web.asked("/foreign.crl"), 0, "a chain that was not verified caused a fetch");
     daemon.stop().await;
@@ -201,7 +201,7 @@ async fn lists_that_chains_name_are_fetched_behind_the_mail_and_outlive_a_restar
     let deferred = daemon.deferred("bob@soft.test").await.to_string();
     assert!(deferred.contains("revoked"), "{deferred}");
     send(&daemon, "third", "bob@hard.test").await;
-    eventually("mail under hard", LONG, async || (good.arrived().len() == 1).then_some(())).await;
+    eventually("mail under hard", LONG, async || (!good.arrived().is_empty()).then_some(())).await;
     // explain reads what was fetched, too.
     let chain = pair(&site.partners, REVOKED, Some(&named)).write(site.home.path(), "revoked").0;
     let told =
@@ -315,7 +315,7 @@ async fn a_list_that_comes_during_a_reload_counts() {
         let body = site.partners.revocation_list(&[]).into_bytes();
         web.page("/root.crl", Page::Held(Arc::clone(&gate), body.clone()));
         let daemon = relay(&site, &trust(None), &out).await;
-        eventually("a fetch", LONG, async || (web.asked("/root.crl") == 1).then_some(())).await;
+        eventually("a fetch", LONG, async || (web.asked("/root.crl") >= 1).then_some(())).await;
         configure(&site, &trust(other), &out);
         daemon.ask(&["reload"]).await;
         web.page("/root.crl", Page::Body(body));
