@@ -8,6 +8,7 @@ mod ask;
 mod asker;
 mod control;
 mod description;
+mod door;
 mod history;
 mod messages;
 mod operator;
@@ -34,7 +35,7 @@ pub use pace::{AdminPace, AdminPlace, REFUSAL_DELAY, retry_after};
 pub use serve::{ControlFault, ControlSocket};
 pub use settings::AdminSettings;
 pub use site::{AdminSite, MonitoringSource};
-pub use tcp::{AdminFault, AdminListener};
+pub use tcp::{AdminFault, AdminListener, AdminPlaces};
 pub use tokens::{BearerToken, Role, TokenFault, TokenLines, Tokens, random_hex};
 pub use tracked::TrackedStore;
 pub use view::{

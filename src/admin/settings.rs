@@ -1,6 +1,7 @@
 //! Checked settings of the admin listener. It parses no configuration.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::tokens::Tokens;
 
@@ -9,6 +10,8 @@ use super::tokens::Tokens;
 pub struct AdminSettings {
     /// The loopback addresses to bind; port 0 takes a free port.
     pub addresses: Vec<SocketAddr>,
+    /// The Unix socket to make, which the daemon's user and group may open.
+    pub socket: Option<PathBuf>,
     /// Who may ask.
     pub tokens: Tokens,
 }

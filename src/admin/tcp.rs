@@ -1,7 +1,9 @@
-//! The admin listener: HTTP on loopback, within limits of connections, octets and time. What is served is in `site`.
+//! The admin listener: HTTP within limits of connections, octets and time. Where it is reached is in `door`, what is
+//! served in `site`.
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,40 +11,66 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::door::AdminDoor;
+use super::settings::AdminSettings;
+
 /// The sockets of the admin listener, bound and not serving yet.
 pub struct AdminListener {
-    sockets: Vec<TcpListener>,
-    /// Their addresses, with port 0 resolved.
-    pub listening: Vec<SocketAddr>,
+    doors: Vec<AdminDoor>,
+    /// Where they are.
+    pub listening: AdminPlaces,
 }
 
-/// An address of the admin listener can't be bound.
+/// Where the admin listener is reached.
+#[derive(Debug, Clone, Default)]
+pub struct AdminPlaces {
+    /// Its addresses, with port 0 resolved.
+    pub addresses: Vec<SocketAddr>,
+    /// The path of its Unix socket.
+    pub socket: Option<PathBuf>,
+}
+
+/// An address or a path of the admin listener can't be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("[admin] cannot listen on {address}: {source}; see whether another server has the address")]
-pub struct AdminFault {
-    address: SocketAddr,
-    source: io::Error,
+pub enum AdminFault {
+    /// An address.
+    #[error("[admin] cannot listen on {0}: {1}; see whether another server has the address")]
+    Port(SocketAddr, io::Error),
+    /// A path.
+    #[error("[admin] cannot make the socket {}: {source}; see whether its folder is there and may be written", path.display())]
+    Socket {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 impl AdminListener {
-    /// Binds the addresses. Must be called within the runtime.
+    /// Binds the addresses and the socket. Must be called within the runtime.
     ///
     /// # Errors
     /// The first [`AdminFault`].
-    pub fn bind(addresses: &[SocketAddr]) -> Result<Self, AdminFault> {
-        let (mut sockets, mut listening) = (Vec::new(), Vec::new());
-        for address in addresses {
-            let (socket, at) = open(*address).map_err(|source| AdminFault { address: *address, source })?;
-            sockets.push(socket);
-            listening.push(at);
+    pub fn bind(settings: &AdminSettings) -> Result<Self, AdminFault> {
+        let mut doors = Vec::new();
+        let mut listening = AdminPlaces { addresses: Vec::new(), socket: settings.socket.clone() };
+        for address in &settings.addresses {
+            let bound = AdminDoor::at_port(*address);
+            let (door, at) = bound.map_err(|fault| AdminFault::Port(*address, fault))?;
+            doors.push(door);
+            listening.addresses.push(at);
         }
-        Ok(Self { sockets, listening })
+        if let Some(path) = &settings.socket {
+            let bound = AdminDoor::at_path(path);
+            doors.push(bound.map_err(|source| AdminFault::Socket { path: path.clone(), source })?);
+        }
+        Ok(Self { doors, listening })
     }
 
     /// Serves until `stop`: one loop for each socket. The tracker has them and all connections, and is closed already.
@@ -54,18 +82,10 @@ impl AdminListener {
             tracker: tracker.clone(),
             stop: stop.clone(),
         };
-        let loops = self.sockets.into_iter().map(|socket| tracker.spawn(gate.clone().keep(socket))).collect();
+        let loops = self.doors.into_iter().map(|door| tracker.spawn(gate.clone().keep(door))).collect();
         tracker.close();
         (tracker, loops)
     }
-}
-
-fn open(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    // It sets SO_REUSEADDR, so a restart does not wait for connections of the last run.
-    let socket = std::net::TcpListener::bind(address)?;
-    socket.set_nonblocking(true)?;
-    let at = socket.local_addr()?;
-    Ok((TcpListener::from_std(socket)?, at))
 }
 
 /// What the loops share.
@@ -78,13 +98,13 @@ struct Gatekeeper {
 }
 
 impl Gatekeeper {
-    async fn keep(self, socket: TcpListener) {
+    async fn keep(self, door: AdminDoor) {
         loop {
             let accepted = tokio::select! {
                 () = self.stop.cancelled() => return,
-                accepted = socket.accept() => accepted,
+                accepted = door.accept() => accepted,
             };
-            let Ok((stream, _)) = accepted else {
+            let Ok(stream) = accepted else {
                 // No descriptor is left, or the client is gone.
                 tokio::select! {
                     () = self.stop.cancelled() => return,
@@ -103,7 +123,11 @@ impl Gatekeeper {
 }
 
 /// One request and its answer. A client that is slow, in either direction, is cut off.
-async fn serve(stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    stop: CancellationToken,
+) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME_MAX);
     http.max_headers(HEADERS_MAX).max_buf_size(BUFFER_BYTES_MAX).keep_alive(false).half_close(false);

@@ -21,7 +21,7 @@ use self::ask::{InitQuestion, Interview};
 use self::files::{FileReader, Staging, existing};
 use self::mint::{SelfSigned, self_signed};
 use self::text::{Surroundings, compose};
-use self::token::{ConsoleChoice, token_file};
+use self::token::{ConsoleChoice, ConsolePlace, token_file};
 use super::args::CONFIG_FILE;
 use super::exit::{EXIT_ARGUMENTS, EXIT_CONFIG, EXIT_NO, Failure};
 use super::print::{complain, say, say_json};
@@ -62,8 +62,8 @@ pub(super) struct InitArgs {
     /// Where it listens.
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', default_value = "0.0.0.0:25,[::]:25")]
     listen: Vec<SocketAddr>,
-    /// Where the console and the API listen, on this machine; none: nowhere.
-    #[arg(long, value_name = "ADDRESS|none", default_value = "127.0.0.1:9925", value_parser = ConsoleChoice::parse)]
+    /// Where the console and the API listen, on this machine: an address, or the path of a Unix socket; none: nowhere.
+    #[arg(long, value_name = "ADDRESS|PATH|none", default_value = "127.0.0.1:9925", value_parser = ConsoleChoice::parse)]
     console: ConsoleChoice,
     /// The folder for the configuration.
     #[arg(long, value_name = "DIR", default_value = "/etc/sealpost")]
@@ -119,7 +119,7 @@ pub(super) fn init(args: &InitArgs) -> Result<ExitCode, Failure> {
         data_dir: &data_dir,
         listen: &args.listen,
         postmaster: &postmaster,
-        console: tokens.as_ref().map(|(at, path)| (*at, path.as_str())),
+        console: tokens.as_ref().map(|(at, path)| (at, path.as_str())),
         certificate: (&certificate.0, &certificate.1),
     };
     let text = compose(&answers, &around);
@@ -127,7 +127,9 @@ pub(super) fn init(args: &InitArgs) -> Result<ExitCode, Failure> {
     staging.write(FILE, &text, FileReader::Group)?;
     let written = staging.settle(replace)?;
     // Port 0 is whichever is free at the start: nobody can be sent there yet.
-    let console = tokens.filter(|(at, _)| at.port() != 0).map(|(at, path)| (at, dir.join(path)));
+    let is_known =
+        |place: &ConsolePlace| !matches!(place, ConsolePlace::Port(address) if address.port() == 0);
+    let console = tokens.filter(|(at, _)| is_known(at)).map(|(at, path)| (at, dir.join(path)));
     report(args, &WrittenSetUp { file, written, warnings, made, postmaster, console });
     Ok(ExitCode::SUCCESS)
 }
@@ -137,16 +139,16 @@ fn tokens(
     args: &InitArgs,
     dir: &Path,
     staging: &mut Staging,
-) -> Result<Option<(SocketAddr, String)>, Failure> {
-    let ConsoleChoice::At(address) = args.console else { return Ok(None) };
+) -> Result<Option<(ConsolePlace, String)>, Failure> {
+    let ConsoleChoice::At(place) = args.console.clone() else { return Ok(None) };
     let there = dir.join(TOKENS);
     if existing(&there)?.is_some() {
-        return Ok(Some((address, there.display().to_string())));
+        return Ok(Some((place, there.display().to_string())));
     }
     let text =
         token_file().ok_or_else(|| Failure::new(EXIT_NO, "the system has no random numbers for a token"))?;
     staging.write(TOKENS, &text, FileReader::Relay)?;
-    Ok(Some((address, TOKENS.to_owned())))
+    Ok(Some((place, TOKENS.to_owned())))
 }
 
 /// The answers of the flags, and of the person at the terminal.
@@ -239,7 +241,7 @@ struct WrittenSetUp {
     made: Option<SelfSigned>,
     postmaster: String,
     /// Where the console listens, and its token file.
-    console: Option<(SocketAddr, PathBuf)>,
+    console: Option<(ConsolePlace, PathBuf)>,
 }
 
 fn report(args: &InitArgs, done: &WrittenSetUp) {
@@ -247,8 +249,13 @@ fn report(args: &InitArgs, done: &WrittenSetUp) {
     if args.json {
         let self_signed_until = done.made.as_ref().map(|made| made.until.as_str());
         let (written, warnings) = (&done.written, &done.warnings);
-        let console =
-            done.console.as_ref().map(|(at, tokens)| ConsoleAnswer { url: format!("http://{at}/"), tokens });
+        let console = done.console.as_ref().map(|(at, tokens)| {
+            let (url, socket) = match at {
+                ConsolePlace::Port(address) => (Some(format!("http://{address}/")), None),
+                ConsolePlace::Socket(path) => (None, Some(path.as_path())),
+            };
+            ConsoleAnswer { url, socket, tokens }
+        });
         say_json(&InitAnswer { written, self_signed_until, warnings, console, next: &next });
         return;
     }
@@ -263,10 +270,17 @@ fn report(args: &InitArgs, done: &WrittenSetUp) {
     done.warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
     say(&format!("\nnext:\n  {}", next.join("\n  ")));
     if let Some((at, tokens)) = &done.console {
-        say(&format!(
-            "\nThe console is at http://{at}/ on this machine; log in with the token in {}.",
-            tokens.display()
-        ));
+        let tokens = tokens.display();
+        say(&match at {
+            ConsolePlace::Port(address) => format!(
+                "\nThe console is at http://{address}/ on this machine; log in with the token in {tokens}."
+            ),
+            ConsolePlace::Socket(path) => format!(
+                "\nThe console is at the socket {path}: `ssh -L 9925:{path} HOST` brings it to http://127.0.0.1:9925/ on \
+                 your desk;\nlog in with the token in {tokens}.",
+                path = path.display()
+            ),
+        });
     }
 }
 
@@ -311,7 +325,10 @@ struct InitAnswer<'a> {
 
 #[derive(Serialize)]
 struct ConsoleAnswer<'a> {
-    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    socket: Option<&'a Path>,
     tokens: &'a Path,
 }
 

@@ -220,8 +220,9 @@ fn loaded(config: &Config) -> String {
 
 fn ready_line(running: &RelayDaemon, loaded: &str) -> String {
     let listeners = running.listening.iter().map(|(name, at)| format!("{name} {at}"));
-    let admin = running.admin.iter().map(|at| format!("admin {at}"));
-    let listening: Vec<String> = listeners.chain(admin).collect();
+    let admin = running.admin.addresses.iter().map(|at| format!("admin {at}"));
+    let socket = running.admin.socket.iter().map(|path| format!("admin {}", path.display()));
+    let listening: Vec<String> = listeners.chain(admin).chain(socket).collect();
     let queued = running.found.messages;
     format!(
         "sealpost {}: listening on {}; {loaded}; {queued} messages queued",

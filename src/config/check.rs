@@ -264,8 +264,8 @@ fn listener_certificates(
 }
 
 /// A Unix socket's path has at most 108 octets, including the closing zero (unix(7)).
-pub(super) fn control_fits(control: &Path) -> bool {
-    control.as_os_str().len() < SOCKET_PATH_BYTES
+pub(super) fn socket_path_fits(path: &Path) -> bool {
+    path.as_os_str().len() < SOCKET_PATH_BYTES
 }
 
 /// RFC 5321 §4.5.3.2.1 has clients wait five minutes; many wait less.

@@ -122,6 +122,7 @@ fn read_text(
     let checked = check::check(&file, &materials.revisions, &mut report);
     if let Some(checked) = &checked {
         check_data_dir(&file, checked, reach, &mut report);
+        check_admin_socket(&file, reach.base(), &mut report);
     }
     if let Some(checked) = checked.as_ref().filter(|_| report.is_clean()) {
         never::find(&file, checked, &mut report);
@@ -159,7 +160,7 @@ fn check_data_dir(file: &schema::File, checked: &CheckedFile, reach: FileReach<'
     let Some(written) = file.server.as_ref().and_then(|s| s.get_ref().data_dir.as_ref()) else { return };
     let folder = data_dir(checked, reach.base());
     let control = folder.join(CONTROL_SOCKET);
-    if !check::control_fits(&control) {
+    if !check::socket_path_fits(&control) {
         report.fault(
             written.span(),
             format!("{} is too long for a socket's path; write a shorter data_dir", control.display()),
@@ -168,6 +169,18 @@ fn check_data_dir(file: &schema::File, checked: &CheckedFile, reach: FileReach<'
     match reach {
         FileReach::Files(_) => one_file_system(&folder, written.span(), report),
         FileReach::InEffect(_) => {}
+    }
+}
+
+/// Reports a path of the admin listener's socket that no socket can have.
+fn check_admin_socket(file: &schema::File, base: &Path, report: &mut Report<'_>) {
+    let Some(written) = &file.admin.socket else { return };
+    let path = base.join(written.get_ref());
+    if written.get_ref().is_empty() {
+        report.fault(written.span(), "socket is empty; write a path, as \"/run/sealpost/admin.sock\"");
+    } else if !check::socket_path_fits(&path) {
+        let words = format!("{} is too long for a socket's path; write a shorter one", path.display());
+        report.fault(written.span(), words);
     }
 }
 
@@ -294,7 +307,10 @@ fn whole(
         staged: materials.staged,
         tracking: checked.tracking,
         seal: checked.seal,
-        admin: checked.admin,
+        admin: checked.admin.map(|mut admin| {
+            admin.socket = admin.socket.map(|path| base.join(path));
+            admin
+        }),
         alerts,
         reports,
         log: checked.log,

@@ -77,7 +77,8 @@ use self::pickup::Pickup;
 use self::reporting::{ReportDesk, ReportStart};
 use self::stamping::StampClerk;
 use crate::admin::{
-    AdminListener, Alarms, Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure, TrackedStore,
+    AdminListener, AdminPlaces, Alarms, Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure,
+    TrackedStore,
 };
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable};
@@ -100,8 +101,8 @@ use crate::tracking::{AlarmTopic, Event, Journal, Observer, ProtocolFiles, Proto
 pub struct RelayDaemon {
     /// Name and address of each listener, with port 0 resolved.
     pub listening: Vec<(String, SocketAddr)>,
-    /// The addresses of the admin listener, with port 0 resolved.
-    pub admin: Vec<SocketAddr>,
+    /// Where the admin listener is reached.
+    pub admin: AdminPlaces,
     /// What the spool held at start.
     pub found: Stats,
     /// The messages on disk.
@@ -220,7 +221,7 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
     let stamped_by = config.seal.as_ref().and_then(|seal| seal.timestamp_url.clone()).zip(Some(dns.clone()));
     let Ground { spool, tracking, metrics, journal, bound, listening, socket, desk, pickup } =
         Ground::lay(&config, &live, faults, alerts.observer())?;
-    let admin = desk.as_ref().map_or_else(Vec::new, |desk| desk.listening.clone());
+    let admin = desk.as_ref().map(|desk| desk.listening.clone()).unwrap_or_default();
 
     let (seen, protocol) = (seen_peers(&config.data_dir), protocol_log(&config, vitals));
     let courier = courier(&config, &live, (dns.clone(), &first, &seen), &listening, (&journal, &protocol));

@@ -73,7 +73,7 @@ pub(super) fn metrics_of(config: &Config, live: &Arc<LiveTable>) -> Option<Arc<M
 /// Binds the admin listener, if there is one.
 pub(super) fn bind(config: &Config) -> Result<Option<AdminListener>, StartFault> {
     let admin = config.admin.as_ref();
-    Ok(admin.map(|settings| AdminListener::bind(&settings.addresses)).transpose()?)
+    Ok(admin.map(AdminListener::bind).transpose()?)
 }
 
 impl Monitor {

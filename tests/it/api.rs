@@ -1,6 +1,7 @@
 //! The API of the admin listener of the shipped program: who may do what, and that what was done is written down.
 
 use serde_json::{Value, json};
+use tokio::net::UnixStream;
 
 use crate::console::{OPERATOR, READER};
 use crate::peer::browser::{WebAnswer, WebRequest};
@@ -101,6 +102,38 @@ async fn answers_are_for_no_browser_to_keep_or_share() {
         assert!(answer.json()["error"].is_string(), "{}", answer.body);
     }
     daemon.stop().await;
+}
+
+/// As in a container, or where other users of the machine are not to reach it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unix_socket_serves_api_and_console_to_owner_and_group() {
+    let site = Site::new();
+    site.write_tokens(&format!("operator ada {OPERATOR}\n"));
+    let path = site.home.path().join("admin.sock");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let daemon = site.start("[admin]\nsocket = \"admin.sock\"\ntoken_file = \"tokens\"\n\n").await;
+    assert!(daemon.ready_line.contains(&format!("admin {}", path.display())), "{}", daemon.ready_line);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o660);
+    let ask = async |request: WebRequest| request.over(UnixStream::connect(&path).await.unwrap()).await;
+    assert_eq!(ask(WebRequest::new("GET", "/health")).await.status, 200);
+    assert_eq!(ask(WebRequest::new("GET", "/api/v1/status")).await.status, 401);
+    let status = ask(WebRequest::new("GET", "/api/v1/status").bearer(OPERATOR)).await;
+    assert_eq!(status.status, 200, "{}", status.body);
+    let login = ask(WebRequest::new("POST", "/login").form(&[("token", OPERATOR)])).await;
+    let cookie = login.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let overview = ask(WebRequest::new("GET", "/").header("Cookie", &cookie)).await;
+    assert!(overview.body.contains("Overview"), "{}", overview.body);
+    // Another daemon takes it from nobody.
+    let other = Site::new();
+    other.write_tokens(&format!("operator ada {OPERATOR}\n"));
+    other.configure(&format!("[admin]\nsocket = \"{}\"\ntoken_file = \"tokens\"\n\n", path.display()));
+    let refused = other.home.run(&["run"], &[]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("another process listens there"), "{said}");
+    assert_eq!(ask(WebRequest::new("GET", "/health")).await.status, 200);
+    daemon.stop().await;
+    assert!(!path.exists());
 }
 
 /// A script without a pause between its questions.

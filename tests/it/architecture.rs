@@ -83,6 +83,7 @@ const SHELL: &[&str] = &[
     "admin/asker.rs",
     "admin/serve.rs",
     "admin/site.rs",
+    "admin/door.rs",
     "admin/tcp.rs",
     "admin/tracked.rs",
     "config/files.rs",

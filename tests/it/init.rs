@@ -235,6 +235,22 @@ fn a_port_that_is_not_known_yet_is_not_an_address_of_the_console() {
 }
 
 #[test]
+fn the_console_may_be_a_socket() {
+    let home = Home::new();
+    let socket = home.path().join("admin.sock");
+    let more = ["--mailbox-host", "mail.contoso.test", "--console", socket.to_str().unwrap()];
+    let done = init(home.path(), &ANSWERS, &more);
+    let words = format!("The console is at the socket {}", socket.display());
+    assert!(done.status.success() && said(&done).contains(&words), "{}", said(&done));
+    let config = std::fs::read_to_string(home.config()).unwrap();
+    assert!(config.contains(&format!("socket = \"{}\"\ntoken_file = ", socket.display())), "{config}");
+    let done = init(home.path(), &ANSWERS, &[&more[..], &["--force", "--json"]].concat());
+    let answer: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(answer["console"]["socket"], socket.to_str().unwrap(), "{answer}");
+    assert!(answer["console"]["url"].is_null(), "{answer}");
+}
+
+#[test]
 fn the_answers_of_the_installation_page_make_a_configuration() {
     let home = Home::new();
     let page = std::fs::read_to_string(repository().join("docs/install.md")).unwrap();

@@ -272,11 +272,15 @@ fn what_the_admin_listener_needs_is_checked() {
     let good = Some((TOKEN, 0o640));
     let (ok, text) = checked(ADMIN, good);
     assert!(ok, "{text}");
+    let long = format!("socket = \"{}.sock\"", "a".repeat(100));
     for (admin, tokens, words) in [
         (ADMIN.replace("127.0.0.1:0", "0.0.0.0:9925"), good, "put a proxy with TLS or a tunnel in front"),
         (ADMIN.replace("127.0.0.1:0", "192.0.2.1:9925"), good, "can be reached from other hosts"),
         (ADMIN.replace("token_file", "# token_file"), good, "needs token_file"),
         (ADMIN.replace("listen", "# listen"), good, "would be ignored"),
+        (ADMIN.replace("\"127.0.0.1:0\"", "\"127.0.0.1:0\"\nsocket = \"\""), good, "socket is empty"),
+        (ADMIN.replace("listen = \"127.0.0.1:0\"", &long), good, "write a shorter one"),
+        ("[admin]\nsocket = \"one.sock\"\n".to_owned(), good, "needs token_file"),
         (ADMIN.to_owned(), None, "can't be read"),
         (ADMIN.to_owned(), Some((TOKEN, 0o644)), "chmod 640"),
         (ADMIN.to_owned(), Some(("secret", 0o600)), "at least 30 characters"),

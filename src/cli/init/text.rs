@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::answers::{Elsewhere, InitAnswers, OwnNetwork, host_text};
+use super::token::ConsolePlace;
 use crate::import::quoted;
 
 /// What the answers do not say.
@@ -12,7 +13,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) listen: &'a [SocketAddr],
     pub(super) postmaster: &'a str,
     /// Where the console listens, and the path of its token file, if it does.
-    pub(super) console: Option<(SocketAddr, &'a str)>,
+    pub(super) console: Option<(&'a ConsolePlace, &'a str)>,
     /// The paths of our certificate and key, as they are written.
     pub(super) certificate: (&'a str, &'a str),
 }
@@ -85,11 +86,14 @@ tls = \"opportunistic\"
     )
 }
 
-fn console((listen, tokens): (SocketAddr, &str)) -> String {
+fn console((place, tokens): (&ConsolePlace, &str)) -> String {
+    let place = match place {
+        ConsolePlace::Port(address) => format!("listen = {}", quoted(&address.to_string())),
+        ConsolePlace::Socket(path) => format!("socket = {}", quoted(&path.display().to_string())),
+    };
     format!(
-        "[admin]                                      # the console and the API, for whoever has a token\nlisten = {}\n\
+        "[admin]                                      # the console and the API, for whoever has a token\n{place}\n\
          token_file = {}\n\n",
-        quoted(&listen.to_string()),
         quoted(tokens)
     )
 }

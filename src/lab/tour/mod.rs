@@ -48,8 +48,8 @@ pub async fn run(options: TourOptions, mut say: impl FnMut(&str) -> io::Result<(
     stage.free_gateway_port();
     let running = daemon::start(config).await?;
     let file = stage.config_file();
-    let text =
-        running.admin.first().map(|console| welcome(*console, &stage.token, (&options.program, &file)));
+    let console = running.admin.addresses.first();
+    let text = console.map(|console| welcome(*console, &stage.token, (&options.program, &file)));
     if text.is_none_or(|text| say(&text).is_ok()) {
         tokio::select! {
             () = stop.wait() => {}

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{LONG, within};
@@ -57,7 +57,11 @@ impl WebRequest {
     }
 
     pub(crate) async fn to(self, address: SocketAddr) -> WebAnswer {
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        self.over(TcpStream::connect(address).await.unwrap()).await
+    }
+
+    /// Over a connection that is there.
+    pub(crate) async fn over(self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> WebAnswer {
         stream.write_all(format!("{}\r\n{}", self.head, self.body).as_bytes()).await.unwrap();
         let answer = within("the answer", LONG, whole(&mut stream)).await;
         WebAnswer::of(&String::from_utf8(answer).unwrap())
@@ -65,7 +69,7 @@ impl WebRequest {
 }
 
 /// An answer up to its length, or else up to the end of the connection.
-async fn whole(stream: &mut TcpStream) -> Vec<u8> {
+async fn whole(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut answer = Vec::new();
     loop {
         let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
