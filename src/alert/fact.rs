@@ -169,6 +169,8 @@ pub fn fact_of(event: &Event<'_>) -> Option<AlertFact> {
         | Event::KeySharesOmitted { .. }
         | Event::Waived { .. }
         | Event::Held { .. }
+        | Event::Started { .. }
+        | Event::Stopped
         | Event::Handled { .. }
         | Event::Override { .. }
         | Event::Validated { .. }

@@ -176,6 +176,7 @@ impl Ground {
         let socket = ControlSocket::open(&config.control)?;
         let desk = monitor::bind(config)?;
         let pickup = Pickup::new(config.drop_dir(), &config.listen, &listening, &journal);
+        journal.record(&Event::Started { version: env!("CARGO_PKG_VERSION") });
         Ok(Self { spool, tracking, metrics, journal, bound, listening, socket, desk, pickup })
     }
 }
@@ -536,6 +537,7 @@ impl RelayDaemon {
                 "some sessions did not end in time; what they had not been acknowledged stays with their clients"
             );
         }
+        self.reloader.journal().record(&Event::Stopped);
         if let Some(tracking) = self.tracking {
             let stopping = tokio::task::spawn_blocking(move || tracking.stop(TRACKING_GRACE));
             if stopping.await.is_err() {

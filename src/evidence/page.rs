@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::scope::ExportScope;
-use super::summary::{ExportSummary, PageRows, TransferCount, WithheldCount};
+use super::summary::{ExportSummary, PageRows, RunLine, TransferCount, WithheldCount};
 use crate::console::{CONSOLE_STYLE, bars, number, table};
 use crate::trace::{TracedEvent, clean, said};
 
@@ -29,6 +29,7 @@ pub(super) fn page(scope: &ExportScope, summary: &ExportSummary, rows: &PageRows
                     (requirements(summary))
                     (withheld(summary))
                     (lowered(summary))
+                    (runs(summary))
                     (messages(summary, &rows.events))
                     (left_out(summary))
                     (broken(summary))
@@ -111,6 +112,28 @@ fn lowered(summary: &ExportSummary) -> Markup {
             @else {
                 p { "These sessions did not meet the requirement, and passed because the connector was in audit." }
                 (counts("Let pass in audit", &summary.waived))
+            }
+        }
+    }
+}
+
+fn runs(summary: &ExportSummary) -> Markup {
+    let what = |one: &RunLine| match (one.program.as_deref(), one.after_stop) {
+        (None, _) => "stopped in order".to_owned(),
+        (Some(program), Some(false)) => format!(
+            "started: {}; the run before was not stopped in order, and what happened in its last second may be missing",
+            clean(program)
+        ),
+        (Some(program), Some(true) | None) => format!("started: {}", clean(program)),
+    };
+    html! {
+        section {
+            h2 { "When the relay ran" }
+            @if summary.runs.is_empty() { p { "It was neither started nor stopped in these days." } }
+            @else {
+                (table("Starts and stops", &["At", "What"], &html! {
+                    @for one in &summary.runs { tr { td { (one.at) } td.why { (what(one)) } } }
+                }))
             }
         }
     }

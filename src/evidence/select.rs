@@ -105,6 +105,9 @@ impl<'a> Selection<'a> {
         line: &RecordedLine<'_>,
     ) -> Option<(RecordedEvent, Option<DecisionRecord>)> {
         let event = read(line)?;
+        if OF_THE_SITE.contains(&event.event.as_str()) {
+            return Some((event, None));
+        }
         let is_shown = match self.owner(&event, line) {
             Owner::Partner => true,
             Owner::Shared => {
@@ -207,6 +210,8 @@ fn read(line: &RecordedLine<'_>) -> Option<RecordedEvent> {
 const ACCEPTED: &str = "accepted";
 /// Events about a connector that need no decision. The words of others are for the site itself.
 const UNDECIDED: [&str; 5] = ["override", "validated", "partner-changed", "deferred", "failed"];
+/// Events of the relay itself, which name nobody.
+const OF_THE_SITE: [&str; 2] = ["started", "stopped"];
 /// Decisions that are kept in memory, a few KiB each.
 const DECISIONS_MAX: usize = 4_096;
 
@@ -326,6 +331,13 @@ mod tests {
         let others = ("delivered", "{}", Some(("bank-out", Some("shop"))));
         check(&[("deferred", of, None), ("held", "{}", None), others], &[], (0, 0));
         check(&[("deferred", of, None), ("held", "{}", None)], &[1, 2], (0, 0));
+    }
+
+    #[test]
+    fn when_the_relay_ran_is_shown_to_everybody() {
+        let started = r#"{"words":["Sealpost 0.1.0"]}"#;
+        let others = ("delivered", "{}", SHOP);
+        check(&[("started", started, None), others, ("stopped", "{}", None)], &[1, 3], (0, 0));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub struct ExportSummary {
     pub connectors: Vec<ScopeConnector>,
     /// Messages.
     pub messages: usize,
-    /// Events.
+    /// Events, but for starts and stops of the relay.
     pub events: u64,
     /// Messages that came in.
     pub inbound: TransferCount,
@@ -54,6 +54,8 @@ pub struct ExportSummary {
     pub waived: Vec<WithheldCount>,
     /// When requirements were lowered, and no longer.
     pub overrides: Vec<LoweredLine>,
+    /// When the relay was started and stopped.
+    pub runs: Vec<RunLine>,
     /// What the package does not show.
     pub left_out: LeftOut,
     /// Where the record is broken, but for the events of these days.
@@ -95,6 +97,22 @@ pub struct LoweredLine {
     pub what: String,
     /// Whether that was before the first day, and lasted.
     pub began_before: bool,
+}
+
+/// A start or a stop of the relay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunLine {
+    /// When, in RFC 3339 format.
+    pub at: String,
+    /// `started` or `stopped`.
+    pub event: String,
+    /// The program that was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// Of a start: whether the run before was stopped in order. If it was not, what happened in its last second may be missing.
+    /// `None`: that was before the first day, or it is a stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_stop: Option<bool>,
 }
 
 /// What a package does not show.
@@ -139,6 +157,7 @@ pub(super) struct EventTable {
     withheld: BTreeMap<(String, String), Span>,
     waived: BTreeMap<(String, String), Span>,
     overrides: Vec<LoweredLine>,
+    runs: Vec<RunLine>,
     days: BTreeMap<i64, DayOfMail>,
     shown: Vec<TracedEvent>,
 }
@@ -163,6 +182,7 @@ impl EventTable {
             withheld: BTreeMap::new(),
             waived: BTreeMap::new(),
             overrides: Vec::new(),
+            runs: Vec::new(),
             days: BTreeMap::new(),
             shown: Vec::new(),
         };
@@ -173,12 +193,24 @@ impl EventTable {
     /// Takes an event in.
     pub(super) fn add(&mut self, at: UnixMillis, event: TracedEvent) -> Result<(), ExportFault> {
         self.row(&cells(&event))?;
+        if ["started", "stopped"].contains(&event.event.as_str()) {
+            self.ran(at, &event);
+            return Ok(());
+        }
         self.count = self.count.saturating_add(1);
         self.tally(at, &event);
         if self.shown.len() < ROWS_MAX {
             self.shown.push(event);
         }
         Ok(())
+    }
+
+    fn ran(&mut self, at: UnixMillis, event: &TracedEvent) {
+        let is_start = event.event == "started";
+        let before = self.runs.last().filter(|_| is_start);
+        let after_stop = before.map(|before| before.event == "stopped");
+        let program = is_start.then(|| event.facts.words.join("; "));
+        self.runs.push(RunLine { at: rfc3339(at), event: event.event.clone(), program, after_stop });
     }
 
     fn tally(&mut self, at: UnixMillis, event: &TracedEvent) {
@@ -255,6 +287,7 @@ impl EventTable {
             withheld: counted(self.withheld),
             waived: counted(self.waived),
             overrides: earlier,
+            runs: self.runs,
             left_out,
             breaks,
         };

@@ -186,6 +186,8 @@ impl Observer for Metrics {
             | Event::SessionEnded { .. }
             | Event::Reported { report: None, .. }
             | Event::Held { .. }
+            | Event::Started { .. }
+            | Event::Stopped
             | Event::Override { .. }
             | Event::Validated { .. }
             | Event::AlarmChanged { .. }

@@ -49,6 +49,10 @@ pub enum EventKind {
     AlarmCleared,
     /// A partner's host is not as it was.
     PartnerChanged,
+    /// The relay was started.
+    Started,
+    /// The relay was stopped in order.
+    Stopped,
 }
 
 impl StoredWord for EventKind {
@@ -71,6 +75,8 @@ impl StoredWord for EventKind {
         (Self::Alarm, "alarm", 16),
         (Self::AlarmCleared, "alarm-cleared", 17),
         (Self::PartnerChanged, "partner-changed", 18),
+        (Self::Started, "started", 19),
+        (Self::Stopped, "stopped", 20),
     ];
 }
 
@@ -94,7 +100,9 @@ impl EventKind {
             | Self::Validated
             | Self::Alarm
             | Self::AlarmCleared
-            | Self::PartnerChanged => true,
+            | Self::PartnerChanged
+            | Self::Started
+            | Self::Stopped => true,
         }
     }
 }
@@ -275,7 +283,9 @@ impl NewEvent {
                 (new.facts.handling, new.facts.by) =
                     (Some(handling.word().to_owned()), Some((*by).to_owned()));
             }
-            Event::Reloaded { .. }
+            Event::Stopped => new.kind = EventKind::Stopped,
+            Event::Started { .. }
+            | Event::Reloaded { .. }
             | Event::Override { .. }
             | Event::Validated { .. }
             | Event::AlarmChanged { .. }
@@ -380,6 +390,10 @@ impl NewEvent {
     }
 
     fn operation(&mut self, event: &Event<'_>) {
+        if let Event::Started { version } = event {
+            self.kind = EventKind::Started;
+            self.facts.words = vec![format!("Sealpost {version}")];
+        }
         if let Event::Reloaded { generation, weaker } = event {
             self.kind = EventKind::Reloaded;
             self.facts.generation = Some(*generation);

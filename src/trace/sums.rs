@@ -169,6 +169,8 @@ pub(super) fn direction(kind: EventKind) -> Option<bool> {
         | EventKind::Waived
         | EventKind::Held
         | EventKind::Handled
+        | EventKind::Started
+        | EventKind::Stopped
         | EventKind::Reloaded
         | EventKind::Override
         | EventKind::Validated

@@ -46,6 +46,8 @@ pub fn said(event: &TracedEvent) -> String {
         "handled" => {
             format!("{} by {}", text_of(&facts.handling), text_of(&facts.by))
         }
+        "started" => format!("started: {words}"),
+        "stopped" => "stopped".to_owned(),
         "reloaded" => format!("reloaded, generation {}", facts.generation.unwrap_or_default()),
         "override" => format!("override: {words}"),
         "validated" => format!("validated {}: {words}", text_of(&facts.connector)),

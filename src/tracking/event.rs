@@ -254,6 +254,13 @@ pub enum Event<'a> {
         /// Why it is held.
         reason: &'a str,
     },
+    /// The relay serves from here on.
+    Started {
+        /// The version of the program.
+        version: &'a str,
+    },
+    /// The relay stops in order: nothing happens after it until it is started again.
+    Stopped,
     /// An operator changed a queued message.
     Handled {
         /// The queue ID.

@@ -105,8 +105,8 @@ impl Journal {
             | Event::KeySharesOmitted { .. }
             | Event::Waived { .. } => Self::record_session(event),
             Event::Handshake { .. } => Self::record_handshake(event),
-            // The lines are those of `Refused`, as many as may be.
-            Event::RefusalCounted { .. } => {}
+            // The lines are those of `Refused`, as many as may be; the last line of all is the program's.
+            Event::RefusalCounted { .. } | Event::Stopped => {}
             Event::Delivered { .. } => Self::record_delivered(event),
             Event::Deferred { .. } | Event::Rerouted { .. } | Event::Failed { .. } => {
                 Self::record_recipient(event);
@@ -115,7 +115,8 @@ impl Journal {
             | Event::Held { .. }
             | Event::LinesDropped { .. }
             | Event::Alarm { .. } => Self::record_message(event),
-            Event::Handled { .. }
+            Event::Started { .. }
+            | Event::Handled { .. }
             | Event::Reloaded { .. }
             | Event::Override { .. }
             | Event::Validated { .. }
@@ -294,6 +295,9 @@ impl Journal {
 
     /// What operators do, and what the daemon finds by itself.
     fn record_operation(event: &Event<'_>) {
+        if let Event::Started { version } = event {
+            tell!(FACT, INFO, "started", None, { version = %Line(version), });
+        }
         if let Event::Handled { id, handling, by } = event {
             tell!(FACT, INFO, "handled", None, { id = %id, handling = handling.word(), by = %Line(by), });
         }

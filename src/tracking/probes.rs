@@ -83,6 +83,8 @@ impl ProbeBook {
             | Event::KeySharesOmitted { .. }
             | Event::Waived { .. }
             | Event::Held { .. }
+            | Event::Started { .. }
+            | Event::Stopped
             | Event::Handled { .. }
             | Event::Reloaded { .. }
             | Event::Override { .. }

@@ -141,15 +141,15 @@ async fn what_the_daemon_recorded_is_whole_until_somebody_touches_it() {
     assert!(verified(&site, &["--key", key, "--statement", hash]).0);
     let said = tools::said(&site.home.run(&["evidence", "verify"], &[]));
     assert!(said.contains("Nothing was altered, removed or exchanged."), "{said}");
-    tamper(&site, "UPDATE event_1 SET data = replace(data, 'bank.test', 'bank.tess') WHERE seq = 1");
+    tamper(&site, "UPDATE event_1 SET data = replace(data, 'bank.test', 'bank.tess') WHERE seq = 2");
     let said = tools::said(&site.home.run(&["evidence", "verify"], &[]));
     assert!(
-        said.contains("BROKEN. The first place:\n") && said.contains("event 1 was altered: {\"seq\":1,"),
+        said.contains("BROKEN. The first place:\n") && said.contains("event 2 was altered: {\"seq\":2,"),
         "{said}"
     );
-    tamper(&site, "DELETE FROM event_1 WHERE seq = 1");
+    tamper(&site, "DELETE FROM event_1 WHERE seq = 2");
     let (_, after) = verified(&site, &[]);
-    assert!(after["breaks"][0].as_str().unwrap().ends_with("event 1 was removed"), "{after}");
+    assert!(after["breaks"][0].as_str().unwrap().ends_with("event 2 was removed"), "{after}");
     let refused = site.home.run(
         &["evidence", "export", "--partner", "bank"],
         &[
@@ -163,6 +163,39 @@ async fn what_the_daemon_recorded_is_whole_until_somebody_touches_it() {
     );
     assert_eq!(refused.status.code(), Some(1), "{}", tools::said(&refused));
     assert!(!site.home.path().join("no").exists());
+}
+
+/// Whoever relies on the record learns when nothing could be recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_says_when_the_relay_ran_and_which_run_did_not_end_in_order() {
+    let site = recorded().await;
+    let daemon = Daemon::start(&site.home).await;
+    eventually("the start in the store", LONG, async || {
+        let starts = daemon.command(&["trace", "--event", "started"]).await;
+        let lines = String::from_utf8(starts.stdout).unwrap();
+        (lines.matches("\"event\":\"started\"").count() >= 2).then_some(())
+    })
+    .await;
+    daemon.kill().await;
+    Daemon::start(&site.home).await.stop().await;
+    let (folder, summary) = exported(&site);
+    let runs = summary["runs"].as_array().unwrap();
+    let told: Vec<_> =
+        runs.iter().map(|one| (one["event"].as_str().unwrap(), one["after_stop"].as_bool())).collect();
+    assert_eq!(
+        told,
+        [
+            ("started", None),
+            ("stopped", None),
+            ("started", Some(true)),
+            ("started", Some(false)),
+            ("stopped", None)
+        ],
+        "{summary}"
+    );
+    let page = std::fs::read_to_string(folder.join("index.html")).unwrap();
+    assert_eq!(page.matches("the run before was not stopped in order").count(), 1, "{page}");
+    assert!(page.contains(&format!("started: Sealpost {}", env!("CARGO_PKG_VERSION"))), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -64,10 +64,12 @@ async fn a_message_is_found_with_its_whole_way_after_it_has_left() {
         &["--connector", "bank", "--event", "delivered"],
         &["--reason", "starttls-not-offered"],
         &["--from", "@a.test", "--to", "bob@b.test", "--tls", "TLSv1.3"],
-        &["--since", "1h", "--until", "2099-01-01"],
     ] {
         assert_eq!(words(&traced(&daemon, question).await), kinds, "{question:?}");
     }
+    let all = traced(&daemon, &["--since", "1h", "--until", "2099-01-01"]).await;
+    assert_eq!(words(&all)[0], "started", "{all:?}");
+    assert_eq!(words(&all)[1..], kinds, "{all:?}");
     assert!(traced(&daemon, &["--to", "ada@a.test"]).await.is_empty());
     let report = daemon.ask(&["report", "tls"]).await;
     assert_eq!((&report["outbound"]["messages"], &report["outbound"]["over_tls"]), (&1.into(), &1.into()));
