@@ -49,6 +49,15 @@ pub enum AlertFact {
     },
     /// Something happened once: an alarm of the log.
     Happened(AlertKind, String),
+    /// Watching has found something worse than before.
+    Worsened {
+        /// The outbound connector whose host it is.
+        connector: String,
+        /// The host: name and address.
+        host: String,
+        /// What is worse.
+        what: String,
+    },
     /// The connectors may be others now.
     Reloaded {
         /// For whom less is required than before, if for anybody.
@@ -90,6 +99,7 @@ impl AlertFact {
             | Self::Accepted { .. }
             | Self::Alarm { .. }
             | Self::Happened(..)
+            | Self::Worsened { .. }
             | Self::Reloaded { .. } => None,
         }
     }
@@ -152,8 +162,8 @@ pub fn fact_of(event: &Event<'_>) -> Option<AlertFact> {
             Some(AlertFact::Reloaded { weaker })
         }
         Event::PartnerChanged { connector, host, change, .. } if change.is_worse() => {
-            let what = format!("connector {connector}, host {host}: {change}");
-            Some(AlertFact::Happened(AlertKind::Watch, what))
+            let (connector, host) = ((*connector).to_owned(), (*host).to_owned());
+            Some(AlertFact::Worsened { connector, host, what: change.to_string() })
         }
         Event::PartnerChanged { .. }
         | Event::Delivered { .. }

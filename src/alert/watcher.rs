@@ -231,7 +231,7 @@ impl Observer for AlertWatcher {
         }
         match fact_of(event) {
             None => {}
-            Some(fact @ (AlertFact::Failed(_) | AlertFact::Happened(..))) => {
+            Some(fact @ (AlertFact::Failed(_) | AlertFact::Happened(..) | AlertFact::Worsened { .. })) => {
                 self.pass_within(fact, FACTS_MAX)
             }
             Some(

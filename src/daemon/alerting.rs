@@ -196,7 +196,8 @@ impl AlertDesk {
             | AlertFact::Refused { .. }
             | AlertFact::Accepted { .. }
             | AlertFact::Alarm { .. }
-            | AlertFact::Happened(..) => {}
+            | AlertFact::Happened(..)
+            | AlertFact::Worsened { .. } => {}
         }
         let mut book = self.book();
         for input in incidents.of(fact) {

@@ -54,6 +54,13 @@ impl Incidents<'_> {
                 let about = what.split_whitespace().take(words).collect::<Vec<_>>().join(" ");
                 vec![AlertInput::Failing(Incident { once: true, ..plain(kind, about, what) })]
             }
+            AlertFact::Worsened { connector, host, what } => {
+                // Of a host with many addresses one is enough.
+                let name = host.split_whitespace().next().unwrap_or(&host);
+                let about = format!("{connector} {name}");
+                let incident = plain(AlertKind::Watch, about, format!("host {host}: {what}"));
+                vec![AlertInput::Failing(self.of_connector(connector, Incident { once: true, ..incident }))]
+            }
             AlertFact::Reloaded { weaker } => {
                 let outbound = self.table.outbound.iter().filter(|one| one.mode != Mode::Off);
                 let inbound = self.table.inbound.iter().filter(|one| one.is_enforced());
@@ -139,11 +146,20 @@ impl Incidents<'_> {
         if !raised {
             return AlertInput::Cleared { kind, about, group: what };
         }
-        let connector = connectors.first().cloned();
-        let known = self.table.outbound.iter().find(|one| connector.as_deref() == Some(&*one.name));
-        let (partner, contact) = named(known.and_then(|one| one.partner.as_deref()));
-        let group = what.clone();
-        AlertInput::Failing(Incident { connector, partner, contact, group, ..plain(kind, about, what) })
+        let incident = Incident { group: what.clone(), ..plain(kind, about, what) };
+        AlertInput::Failing(match connectors.first() {
+            Some(connector) => self.of_connector(connector.clone(), incident),
+            None => incident,
+        })
+    }
+
+    /// An incident that concerns a connector, of either direction: whose it is, and whom to ask there.
+    fn of_connector(&self, connector: String, incident: Incident) -> Incident {
+        let outbound = self.table.outbound.iter().map(|one| (&one.name, &one.partner));
+        let inbound = self.table.inbound.iter().map(|one| (&one.name, &one.partner));
+        let known = outbound.chain(inbound).find(|(name, _)| ***name == *connector);
+        let (partner, contact) = named(known.and_then(|(_, partner)| partner.as_deref()));
+        Incident { connector: Some(connector), partner, contact, ..incident }
     }
 }
 

@@ -231,6 +231,36 @@ async fn a_rejected_reload_is_reported_and_what_becomes_weaker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_watching_finds_names_the_partner_and_whom_to_ask() {
+    let (town, web) = (Town::start().await, Web::start().await);
+    web.page("/hook", Page::Body(b"ok".to_vec()));
+    town.bank.behave(sealed(&town.site, PARTNER));
+    let hook = format!("{TO_OPS}webhook = \"{}\"\n", web.url("/hook"));
+    let daemon = town.run(&format!("[watch]\nmode = \"on\"\n\n{hook}")).await;
+    daemon.ask(&["watch", "now"]).await;
+    town.bank.behave(sealed(&town.site, "other.test"));
+    daemon.ask(&["watch", "now"]).await;
+    let said = text(&until(&town.ops, "watch began bank").await);
+    for part in [
+        "Subject: [sealpost gw.sealpost.test] the-bank: a host of the partner is worse than before",
+        "connector=bank; partner=the-bank",
+        "A host of the partner is worse than before (partner the-bank, connector bank).",
+        "What happened: host 127.0.0.1:",
+        "other.test",
+        "Contact: mail@bank.test (the-bank)",
+    ] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+    let posted = web.until_posted("what watching found", |body| body["kind"] == "watch").await;
+    assert_eq!(
+        (&posted["connector"], &posted["partner"], &posted["contact"]),
+        (&"bank".into(), &"the-bank".into(), &"mail@bank.test".into()),
+        "{posted}"
+    );
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_brake_and_a_full_disk_are_reported_by_mail_and_webhook() {
     let (site, web) = (Site::new(), Web::start().await);
     web.page("/hook", Page::Body(b"ok".to_vec()));
