@@ -67,12 +67,14 @@ enum ReportTrouble {
     Store(#[from] TraceFault),
     #[error("the tracking store can't be read: {0}")]
     Sums(#[from] rusqlite::Error),
-    #[error("the spool can't take them: {0}")]
+    #[error("the spool can't take it: {0}")]
     Spool(#[from] SpoolFault),
     #[error("the list of reports can't be written: {0}")]
     File(#[from] io::Error),
     #[error("the thread that reads the tracking store was lost")]
     Thread,
+    #[error("no outbound connector serves this address")]
+    Unserved,
 }
 
 /// What reports need before anything is sent.
@@ -220,16 +222,18 @@ impl ReportLoop {
     /// Queues what has been begun and is not queued.
     async fn finish(&mut self, settings: &ReportSettings) -> Result<(), ReportTrouble> {
         let Some(begun) = self.memory.begun.clone() else { return Ok(()) };
-        let sums = self.sums((begun.round.first, begun.round.last)).await?;
+        let days = (begun.round.first, begun.round.last);
+        let sums = self.sums(days).await?;
+        let mut trouble = None;
         for (place, mail) in begun.mails.iter().enumerate().filter(|(_, mail)| !mail.queued) {
-            // It may be there if that could not be read at the start; it is then tried as any mail.
-            let there = is_there(self.spool.show(mail.id).await)?;
-            let days = (begun.round.first, begun.round.last);
-            // An address that is not in the file any more gets nothing.
-            let addressee = settings.addressees.iter().find(|one| !there && mail.is_for(one));
-            let queued = match addressee {
-                Some(addressee) => self.queue((&sums, days), (settings, addressee), mail.id).await?,
-                None => None,
+            let queued = match self.queue_planned((&sums, days), settings, mail).await {
+                Ok(queued) => queued,
+                // Whoever is not concerned does not wait for it.
+                Err(fault) => {
+                    tracing::error!(to = mail.to, %fault, "a report is not queued");
+                    trouble = Some(fault);
+                    continue;
+                }
             };
             if let Some(begun) = &mut self.memory.begun
                 && let Some(mail) = begun.mails.get_mut(place)
@@ -238,16 +242,43 @@ impl ReportLoop {
             }
             // Only what is written down leaves: after a crash it is in the spool, or has been noted here.
             self.save_or_warn();
-            if let Some((_, leased)) = queued {
+            if let Some(leased) = queued {
                 self.scheduler.offer(leased);
             }
+        }
+        if let Some(fault) = trouble {
+            return Err(fault);
         }
         self.memory.begun = None;
         self.save_or_warn();
         Ok(())
     }
 
-    /// Mails the last whole period to all, whatever is due.
+    /// Puts one of these into the spool; `None`: it is there already, or nobody gets it any more.
+    async fn queue_planned(
+        &self,
+        made_of: (&SharedSums, (i64, i64)),
+        settings: &ReportSettings,
+        mail: &PlannedReport,
+    ) -> Result<Option<Vec<Leased>>, ReportTrouble> {
+        // It may be there if that could not be read at the start; it is then tried as any mail.
+        let there = is_there(self.spool.show(mail.id).await)?;
+        // An address that is not in the file any more gets nothing.
+        let Some(addressee) = settings.addressees.iter().find(|one| !there && mail.is_for(one)) else {
+            return Ok(None);
+        };
+        match self.queue(made_of, (settings, addressee), mail.id).await {
+            Ok((_, leased)) => Ok(Some(leased)),
+            Err(fault @ ReportTrouble::Unserved) => {
+                let (to, days) = (&addressee.to, days_in_words(made_of.1));
+                tracing::error!(%to, days, "a report can't be mailed: {fault}");
+                Ok(None)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Mails the last whole period to all, whatever is due. One who can't be mailed to is in nobody's way.
     async fn mail_now(&mut self) -> Result<Vec<MailedReport>, String> {
         let config = self.reloader.base();
         let settings = config.reports.as_ref().ok_or(NOBODY)?;
@@ -258,15 +289,19 @@ impl ReportLoop {
         let mut mailed = Vec::new();
         for addressee in &settings.addressees {
             let id = self.spool.new_id(Clock::wall());
-            let queued = self.queue((&sums, days), (settings, addressee), id).await.map_err(words)?;
             let (to, partner) = (addressee.to.as_str().to_owned(), addressee.partner.as_deref());
-            let mut report =
-                MailedReport { to, partner: partner.map(str::to_owned), id: None, connector: None };
-            if let Some((connector, leased)) = queued {
-                self.scheduler.offer(leased);
-                (report.id, report.connector) = (Some(id.to_string()), Some(connector.to_string()));
-            }
-            mailed.push(report);
+            let partner = partner.map(str::to_owned);
+            mailed.push(match self.queue((&sums, days), (settings, addressee), id).await {
+                Ok((connector, leased)) => {
+                    self.scheduler.offer(leased);
+                    let (id, connector) = (Some(id.to_string()), Some(connector.to_string()));
+                    MailedReport { to, partner, id, connector, why: None }
+                }
+                Err(fault) => {
+                    tracing::error!(to, %fault, "a report is not queued");
+                    MailedReport { to, partner, id: None, connector: None, why: Some(fault.to_string()) }
+                }
+            });
         }
         Ok(mailed)
     }
@@ -279,21 +314,16 @@ impl ReportLoop {
         tokio::task::spawn_blocking(read).await.unwrap_or(Err(ReportTrouble::Thread))
     }
 
-    /// Puts a report into the spool, by the connector of any mail to the address, which decides again at each attempt. `None`: no
-    /// connector serves it any more.
+    /// Puts a report into the spool, by the connector of any mail to the address, which decides again at each attempt.
     async fn queue(
         &self,
         (sums, days): (&SharedSums, (i64, i64)),
         (settings, addressee): (&ReportSettings, &ReportAddressee),
         id: QueueId,
-    ) -> Result<Option<(Arc<str>, Vec<Leased>)>, ReportTrouble> {
+    ) -> Result<(Arc<str>, Vec<Leased>), ReportTrouble> {
         let ReportAddressee { to, partner } = addressee.clone();
         let table = self.live.table();
-        let Some(choice) = choose(&table, to.domain_name(), Arrival::Ours) else {
-            let days = days_in_words(days);
-            tracing::error!(%to, days, "a report can't be mailed: no outbound connector serves this address");
-            return Ok(None);
-        };
+        let choice = choose(&table, to.domain_name(), Arrival::Ours).ok_or(ReportTrouble::Unserved)?;
         let now = Clock::wall();
         let (name, from, sums) = (settings.name.clone(), settings.from.clone(), Arc::clone(sums));
         let address = to.clone();
@@ -306,7 +336,7 @@ impl ReportLoop {
         let leased = self.spool.put(own_mail(made, (&to, id), lane, now)).await?;
         let connector = Arc::clone(&choice.connector.name);
         tracing::info!(%id, %to, %connector, partner = addressee.partner.as_deref(), "a report is queued");
-        Ok(Some((connector, leased)))
+        Ok((connector, leased))
     }
 
     fn save(&self) -> io::Result<()> {

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::peer::client::Client;
 use crate::peer::daemon::Daemon;
 use crate::peer::mix;
-use crate::peer::sink::{Arrived, Manner, Sink};
+use crate::peer::sink::{Arrived, Log, Manner, Sink};
 use crate::peer::site::{IDENTITY, OPPORTUNISTIC, QUICK, Site, outbound};
-use crate::peer::{LONG, eventually};
+use crate::peer::{LONG, eventually, tools};
 
 struct Office {
     site: Site,
@@ -159,6 +159,55 @@ fn check(arrived: &Arrived, to: &str, about: &str) {
     assert!(html.starts_with("<!DOCTYPE html>") && html.contains("bank"), "{html}");
     assert_eq!(html.contains("ops.test"), about.contains("all"), "of others only where it is about all");
     assert!(!html.contains("secret@bank.test"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_report_that_cannot_be_queued_keeps_no_other_back() {
+    let office = Office::open().await;
+    let daemon = office.start().await;
+    office.mail(&daemon, "first").await;
+    daemon.stop().await;
+    // What the engine refuses of one message, it takes of others.
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON recipient WHEN NEW.forward_path = 'ciso@ops.test' \
+         BEGIN SELECT RAISE(ABORT, 'not for him'); END";
+    rusqlite::Connection::open(office.data("spool.sqlite")).unwrap().execute_batch(refuse).unwrap();
+    let daemon = office.start().await;
+    let asked = daemon.command(&["report", "mail", "--now"]).await;
+    assert_eq!(asked.status.code(), Some(1), "{}", tools::said(&asked));
+    let mailed: Value = serde_json::from_slice(&asked.stdout).unwrap();
+    let (ours, theirs) = (&mailed["reports"][0], &mailed["reports"][1]);
+    let why = "the spool can't take it: the spool could not do it: not for him";
+    assert_eq!(
+        (&ours["to"], &ours["id"], &ours["connector"], &ours["why"]),
+        (&json!("ciso@ops.test"), &Value::Null, &Value::Null, &json!(why)),
+        "{mailed}"
+    );
+    assert_eq!((&theirs["to"], &theirs["why"]), (&json!("it@bank.test"), &Value::Null), "{mailed}");
+    assert!(theirs["id"].is_string() && theirs["connector"] == "bank-out", "{mailed}");
+    let words = tools::said(&office.site.home.run(&["report", "mail"], &["--now"]));
+    for line in [
+        format!("all partners: not queued for ciso@ops.test: {why}"),
+        "bank: queued for it@bank.test".to_owned(),
+    ] {
+        assert!(words.contains(&line), "{line}\n{words}");
+    }
+    let both = |log: &Log| log.arrived.iter().filter(|one| is_report(one)).count() == 2;
+    office.partner.until("both of the partner's", LONG, both).await;
+    daemon.stop().await;
+
+    // So it is with those that are due: the partner's own is mailed, and the other one waits.
+    office.age();
+    let mut due = office.state();
+    due["mark"]["due"] = json!(due["mark"]["due"].as_i64().unwrap() - 7 * 24 * 3_600_000);
+    due["mark"]["until"] = json!(due["mark"]["until"].as_i64().unwrap() - 7);
+    office.set_state(&due);
+    let daemon = office.start().await;
+    let three = |log: &Log| log.arrived.iter().filter(|one| is_report(one)).count() == 3;
+    office.partner.until("the one that is due", LONG, three).await;
+    daemon.logged_line(&["a report is not queued", "to=ciso@ops.test", "not for him"]).await;
+    let waits = office.state()["begun"]["mails"].clone();
+    assert_eq!((&waits[0]["queued"], &waits[1]["queued"]), (&json!(false), &json!(true)), "{waits}");
+    daemon.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -265,7 +265,7 @@ pub struct ProbeRequest {
 /// The answer to `POST /reports/mail`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MailedReports {
-    /// One for each address.
+    /// One for each address, whether it could be queued or not.
     pub reports: Vec<MailedReport>,
 }
 
@@ -276,10 +276,12 @@ pub struct MailedReport {
     pub to: String,
     /// The partner that it is about; none: it is about all mail.
     pub partner: Option<String>,
-    /// The queue ID; none: no connector serves the address.
+    /// The queue ID; none: it is not queued.
     pub id: Option<String>,
     /// The connector by which it goes.
     pub connector: Option<String>,
+    /// Why it is not queued.
+    pub why: Option<String>,
 }
 
 /// The body of `POST /watch/now`.

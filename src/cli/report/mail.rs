@@ -79,6 +79,6 @@ fn line(one: &MailedReport) -> String {
         (Some(id), Some(connector)) => {
             format!("{about}: queued for {} by connector {connector}, {id}", one.to)
         }
-        _ => format!("{about}: no outbound connector serves {}", one.to),
+        _ => format!("{about}: not queued for {}: {}", one.to, one.why.as_deref().unwrap_or("unknown")),
     }
 }
