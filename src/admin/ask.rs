@@ -6,8 +6,8 @@ use axum::extract::{Path, State};
 use super::asker::Asker;
 use super::control::{Control, Refusal};
 use super::view::{
-    ActionResult, ActionTally, Connectors, ListQuery, MessageView, PausedConnectors, QueueAction, QueueList,
-    ReleaseRequest, RetryRequest, Status,
+    ActionResult, ActionTally, Connectors, ListQuery, MatchCount, MessageView, PausedConnectors, QueueAction,
+    QueueList, ReleaseRequest, RetryRequest, Status,
 };
 use super::{actions, messages, relay};
 use crate::alert::AlertsView;
@@ -28,6 +28,14 @@ impl Control {
     /// The spool can't be read, or the message to continue after is none.
     pub async fn list(&self, query: ListQuery) -> Result<QueueList, Refusal> {
         messages::listed(self, query).await
+    }
+
+    /// How many queued messages match after the one that the query continues after. A long queue is not counted to its end.
+    ///
+    /// # Errors
+    /// The spool can't be read, or the message to continue after is none.
+    pub async fn count(&self, query: &ListQuery) -> Result<MatchCount, Refusal> {
+        messages::counted(self, query).await
     }
 
     /// As `GET /queue/{id}`.

@@ -12,8 +12,8 @@ use super::alarms::{Alarm, AlarmKind};
 use super::asker::Asker;
 use super::control::{Control, HELD_BY_OPERATOR, Refusal, parse};
 use super::view::{
-    ActionResult, ContentQuery, LaneStatus, ListQuery, MessageView, QueueList, QueueTop, RemovalResult,
-    RetryRequest, TopLane, TopQuery,
+    ActionResult, ContentQuery, LaneStatus, ListQuery, MatchCount, MessageView, QueueList, QueueTop,
+    RemovalResult, RetryRequest, TopLane, TopQuery,
 };
 use crate::mail::{BodyType, Clock, Content, QueueId};
 use crate::scheduler::{BounceResult, LaneView};
@@ -55,6 +55,23 @@ pub(super) async fn listed(control: &Control, query: ListQuery) -> Result<QueueL
         }
     }
     Ok(QueueList { total: total.into(), messages: control.views(messages), next: after })
+}
+
+/// How many match after a message, as far as a bounded part of the queue says it.
+pub(super) async fn counted(control: &Control, query: &ListQuery) -> Result<MatchCount, Refusal> {
+    let mut after = query.after.as_deref().map(parse).transpose()?;
+    let filter = filter_of(query);
+    let mut count = MatchCount { messages: 0, is_all: true };
+    for _ in 0..COUNTED_PARTS_MAX {
+        let part = control.spool.count(filter.clone(), after).await?;
+        count.messages = count.messages.saturating_add(u64::try_from(part.messages).unwrap_or(u64::MAX));
+        after = part.next;
+        if after.is_none() {
+            return Ok(count);
+        }
+    }
+    count.is_all = false;
+    Ok(count)
 }
 
 /// The lanes with the most recipients.
@@ -321,6 +338,8 @@ fn unknown(id: QueueId) -> Refusal {
 const LIST_DEFAULT: usize = 100;
 const TOP_DEFAULT: usize = 20;
 pub(super) const LIST_MAX: usize = 1_000;
+/// Parts of the queue that are counted for one answer, of 5,000 messages each.
+const COUNTED_PARTS_MAX: usize = 100;
 /// Maximum number of octets of content in one answer.
 const CONTENT_BYTES: usize = 256 * 1024;
 /// The header with the offset of the next part.

@@ -94,6 +94,15 @@ impl ListQuery {
     }
 }
 
+/// How many queued messages match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MatchCount {
+    /// How many were counted.
+    pub messages: u64,
+    /// Whether these are all of them.
+    pub is_all: bool,
+}
+
 /// The query of `GET /queue/top`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]

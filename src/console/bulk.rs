@@ -9,17 +9,15 @@ use axum::response::Response;
 use maud::html;
 
 use super::door::is_ours;
+use super::fields::{FormFields, value};
 use super::notice::ActionNotice;
 use super::page::{counted, failed, number, page, refused, seal, table};
-use super::queue::{CHOSEN_MAX, ChosenAction, QueueQuery, action_named, is_final, row, value};
+use super::queue::{CHOSEN_MAX, ChosenAction, QueueQuery, action_named, is_final, row};
 use super::sessions::Visitor;
 use super::site::Console;
-use crate::admin::{ActionTally, ListQuery, MessageView, QueueAction, Refusal};
+use crate::admin::{ActionTally, ListQuery, MatchCount, MessageView, QueueAction, Refusal};
 use crate::mail::{Clock, QueueId};
 use crate::trace::clean;
-
-/// The fields of a form, in which a name may occur often.
-type FormFields = Vec<(String, String)>;
 
 /// Says what would be affected.
 pub(super) async fn confirm(
@@ -39,6 +37,7 @@ pub(super) async fn confirm(
         Err(fault) => return refused(&visitor, &fault),
     };
     let back = query.address();
+    let ChosenMessages { messages: chosen, surplus } = chosen;
     if chosen.is_empty() {
         return console.done(&visitor, &back, ActionNotice::new("no message is selected"));
     }
@@ -46,6 +45,12 @@ pub(super) async fn confirm(
     let recipients: usize = chosen.iter().map(|message| message.recipients.len()).sum();
     let more = chosen.len().saturating_sub(EXAMPLES_MAX);
     let body = html! {
+        @if let Some(surplus) = &surplus {
+            p.warn role="alert" {
+                "These are " (surplus.words(chosen.len())) " that match" @if query.is_continued() { " from that page on" } ": one action takes no more. The others stay as they are; "
+                code { "sealpost queue " (name) } " with the same filter takes them all."
+            }
+        }
         p.requirement { (count(chosen.len(), "message")) " for " (count(recipients, "recipient")) @if let Some(of) = lanes(&chosen) { ": " (of) } "." }
         p class=[is_final(action).then_some("bad")] { (words) }
         (table(if more > 0 { "The first of them" } else { "All of them" }, &["Message", "Accepted", "From", "To", "State"], &html! {
@@ -56,6 +61,7 @@ pub(super) async fn confirm(
             (seal(&visitor))
             input type="hidden" name="action" value=(name);
             input type="hidden" name="back" value=(back);
+            @if let Some(surplus) = &surplus { input type="hidden" name="surplus" value=(surplus.field()); }
             @for message in &chosen { input type="hidden" name="id" value=(message.id); }
             div.deeds {
                 button class=[is_final(action).then_some("danger")] { (label) ": " (count(chosen.len(), "message")) }
@@ -88,7 +94,11 @@ pub(super) async fn act(
         Err(fault) => return refused(&visitor, &fault),
     };
     let back = Some(value(&fields, "back")).filter(|back| is_ours(back)).unwrap_or("/queue");
-    let notice = ActionNotice::new(&in_words(action, &tally));
+    let mut words = in_words(action, &tally);
+    if let Some(surplus) = MatchSurplus::of_field(value(&fields, "surplus")) {
+        words.push_str(&format!("; these were {} that matched", surplus.words(ids.len())));
+    }
+    let notice = ActionNotice::new(&words);
     let notice = if action == QueueAction::Hold && tally.messages > 0 {
         let again = [("action", "release".to_owned())].into_iter();
         let again = again.chain(meant.iter().map(|id| ("id", id.to_string()))).collect();
@@ -114,17 +124,61 @@ fn in_words(action: QueueAction, tally: &ActionTally) -> String {
 }
 
 /// The messages that are meant, as they are now.
+struct ChosenMessages {
+    messages: Vec<MessageView>,
+    surplus: Option<MatchSurplus>,
+}
+
+/// That more messages match than one action takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct MatchSurplus {
+    /// How many match, those that are taken included.
+    matching: u64,
+    /// Whether there are no more than these.
+    is_all: bool,
+}
+
 async fn chosen(
     console: &Console,
     fields: &FormFields,
     query: &QueueQuery,
-) -> Result<Vec<MessageView>, Refusal> {
-    if value(fields, "which") == "matching" {
-        let query = ListQuery { limit: Some(CHOSEN_MAX), ..query.list() };
-        return console.control.list(query).await.map(|listed| listed.messages);
+) -> Result<ChosenMessages, Refusal> {
+    if value(fields, "which") != "matching" {
+        let ids = ids(fields).map_err(|why| Refusal(StatusCode::BAD_REQUEST, why))?;
+        return Ok(ChosenMessages { messages: console.control.queued(&ids).await, surplus: None });
     }
-    let ids = ids(fields).map_err(|why| Refusal(StatusCode::BAD_REQUEST, why))?;
-    Ok(console.control.queued(&ids).await)
+    let query = ListQuery { limit: Some(CHOSEN_MAX), ..query.list() };
+    let listed = console.control.list(query.clone()).await?;
+    let taken = u64::try_from(listed.messages.len()).unwrap_or(u64::MAX);
+    let surplus = match listed.next {
+        None => None,
+        Some(next) => {
+            let more = console.control.count(&ListQuery { after: Some(next.to_string()), ..query }).await?;
+            let MatchCount { messages: beyond, is_all } = more;
+            let surplus = MatchSurplus { matching: taken.saturating_add(beyond), is_all };
+            (beyond > 0 || !is_all).then_some(surplus)
+        }
+    };
+    Ok(ChosenMessages { messages: listed.messages, surplus })
+}
+
+impl MatchSurplus {
+    /// Which of them are taken, in words.
+    fn words(self, taken: usize) -> String {
+        let taken = number(u64::try_from(taken).unwrap_or(u64::MAX));
+        let than = if self.is_all { "" } else { "more than " };
+        format!("the first {taken} of {than}{} messages", number(self.matching))
+    }
+
+    /// What the form hands on, so that the result can say it too.
+    fn field(self) -> String {
+        format!("{}{}", self.matching, if self.is_all { "" } else { "+" })
+    }
+
+    fn of_field(text: &str) -> Option<Self> {
+        let (number, is_all) = text.strip_suffix('+').map_or((text, true), |number| (number, false));
+        number.parse().ok().map(|matching| Self { matching, is_all })
+    }
 }
 
 fn ids(fields: &FormFields) -> Result<Vec<QueueId>, String> {
@@ -188,6 +242,25 @@ mod tests {
             in_words(QueueAction::Hold, &tally),
             "2 messages are held until they are released; 1 message is as it was: X: it is being delivered"
         );
+    }
+
+    #[test]
+    fn what_one_action_does_not_take_is_said_with_its_number() {
+        for (field, words) in [
+            ("1234", Some("the first 500 of 1,234 messages")),
+            ("500000+", Some("the first 500 of more than 500,000 messages")),
+            ("", None),
+            ("+", None),
+            ("-1", None),
+            ("many", None),
+        ] {
+            let surplus = MatchSurplus::of_field(field);
+            assert_eq!(surplus.map(|one| one.words(500)).as_deref(), words, "{field}");
+            assert_eq!(
+                surplus.map(MatchSurplus::field).unwrap_or_default(),
+                if words.is_some() { field } else { "" }
+            );
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod connector;
 mod deeds;
 mod door;
 mod explain;
+mod fields;
 mod message;
 mod notice;
 mod outlook;

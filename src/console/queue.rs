@@ -6,6 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::fields::value;
 use super::page::{counted, date, escaped, number, page, refused, seal, table};
 use super::sessions::Visitor;
 use super::site::Console;
@@ -96,6 +97,11 @@ impl QueueQuery {
         if fields.is_empty() { "/queue".to_owned() } else { format!("/queue?{}", fields.join("&")) }
     }
 
+    /// Whether it asks for what comes after a page.
+    pub(super) fn is_continued(&self) -> bool {
+        !self.after.trim().is_empty()
+    }
+
     /// The same query from a message on.
     fn next(&self, after: &str) -> String {
         Self { after: after.to_owned(), ..self.clone() }.address()
@@ -130,7 +136,7 @@ pub(super) async fn queue(
                     (seal(&visitor))
                     @for (name, value) in query.fields() { input type="hidden" name=(name) value=(value); }
                     (rows(&listed.messages, now, true))
-                    (buttons())
+                    (buttons(&query))
                 }
             } @else { (rows(&listed.messages, now, false)) }
             @if let Some(next) = listed.next { p { a href=(query.next(&next.to_string())) rel="next" { "Next page" } } }
@@ -156,12 +162,12 @@ fn rows(messages: &[MessageView], now: UnixMillis, choose: bool) -> Markup {
 }
 
 /// The buttons below the list.
-fn buttons() -> Markup {
+fn buttons(query: &QueueQuery) -> Markup {
     html! {
         fieldset {
             legend { "Do something with several" }
             label.check { input type="radio" name="which" value="chosen" checked; "the selected messages" }
-            label.check { input type="radio" name="which" value="matching"; "all that match, at most " (CHOSEN_MAX) }
+            label.check { input type="radio" name="which" value="matching"; "all that match" @if query.is_continued() { " from this page on" } ", at most " (CHOSEN_MAX) }
             div.deeds {
                 @for (action, name, label, _) in ACTIONS {
                     button class=(if is_final(*action) { "danger" } else { "plain" }) name="action" value=(name) { (label) "…" }
@@ -169,11 +175,6 @@ fn buttons() -> Markup {
             }
         }
     }
-}
-
-/// What a form says in a field; empty if it has none.
-pub(super) fn value<'f>(fields: &'f [(String, String)], name: &str) -> &'f str {
-    fields.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
 }
 
 /// The action that has this name in a form.

@@ -51,6 +51,15 @@ pub struct ListPage {
     pub next: Option<QueueId>,
 }
 
+/// How many messages a part of the queue has that match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountPart {
+    /// How many match.
+    pub messages: usize,
+    /// Where the next part starts; `None` after the last one.
+    pub next: Option<QueueId>,
+}
+
 /// The number of recipients queued in a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneCount {

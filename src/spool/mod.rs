@@ -23,7 +23,7 @@ mod shown;
 pub mod sqlite;
 mod undo;
 
-pub use filter::{Filter, HoldResult, LaneCount, ListPage};
+pub use filter::{CountPart, Filter, HoldResult, LaneCount, ListPage};
 pub use lease::{Divisible, Lease, LeaseBook};
 pub use settings::Settings;
 pub use shown::{LastTrouble, QueuedMessage, QueuedRow};
@@ -96,6 +96,9 @@ pub trait Spool: Send + Sync {
         after: Option<QueueId>,
         limit: usize,
     ) -> Pending<Result<ListPage, SpoolFault>>;
+
+    /// How many of them there are, starting after `after`. Examines a bounded number, and says after which one to go on.
+    fn count(&self, filter: Filter, after: Option<QueueId>) -> Pending<Result<CountPart, SpoolFault>>;
 
     /// The lanes with the most recipients.
     fn top(&self, limit: usize) -> Pending<Result<Vec<LaneCount>, SpoolFault>>;

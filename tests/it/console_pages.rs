@@ -8,6 +8,7 @@ use crate::peer::client::Client;
 use crate::peer::mint::Kind;
 use crate::peer::sink::{Manner, SILENCE};
 use crate::peer::site::PARTNER;
+use crate::peer::source::Source;
 use crate::peer::{LONG, eventually, mix, within};
 
 const WATCH: &str = "[watch]\nmode = \"on\"\n\n";
@@ -243,6 +244,65 @@ async fn several_messages_are_confirmed_first() {
     assert_eq!(gone.header("location"), Some("/queue"));
     assert_eq!(scene.daemon.queue().await.len(), 1);
     scene.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_action_does_not_take_is_said_before_and_after() {
+    let scene = Scene::start().await;
+    let operator = scene.log_in(OPERATOR).await;
+    scene.daemon.ask(&["queue", "pause", "bank"]).await;
+    // With the one that waits there are 1,002.
+    let crowd = mix::plain("crowd", 1_001, 100, "ada@a.test", "bob@bank.test");
+    Source::clear(scene.daemon.at("in"), 4).send_all(crowd).await;
+    let all = [("action", "hold"), ("which", "matching"), ("connector", "bank")];
+    let asked = post(&scene, &operator, "/queue/confirm", &all).await;
+    for words in [
+        "These are the first 500 of 1,002 messages that match: one action takes no more. The others stay as they are",
+        "<code>sealpost queue hold</code> with the same filter takes them all.",
+        "Hold: 500 messages",
+    ] {
+        assert!(asked.status == 200 && asked.body.contains(words), "{words}: {}", asked.body);
+    }
+    // What the page's form sends.
+    let hidden: Vec<(String, String)> = hidden_fields(&asked.body, "/queue/act");
+    let hidden: Vec<(&str, &str)> = hidden.iter().map(|(name, value)| (&**name, &**value)).collect();
+    assert_eq!(hidden.iter().filter(|(name, _)| *name == "id").count(), 500);
+    let form = WebRequest::new("POST", "/queue/act").header("Cookie", &operator).form(&hidden);
+    assert_eq!(scene.send(form).await.header("location"), Some("/queue?connector=bank"));
+    let page = scene.page("/queue?connector=bank", &operator).await;
+    let words = "500 messages are held until they are released; these were the first 500 of 1,002 messages that matched.";
+    assert!(page.contains(words), "{page}");
+
+    // From a later page on there are fewer, and what is left fits.
+    let last = hidden.iter().rfind(|(name, _)| *name == "id").unwrap().1;
+    let page = scene.page(&format!("/queue?connector=bank&after={last}"), &operator).await;
+    assert!(page.contains("all that match from this page on, at most 500"), "{page}");
+    let rest = [("action", "hold"), ("which", "matching"), ("connector", "bank"), ("after", last)];
+    let asked = post(&scene, &operator, "/queue/confirm", &rest).await;
+    assert!(
+        asked.body.contains("the first 500 of 502 messages that match from that page on"),
+        "{}",
+        asked.body
+    );
+    scene.daemon.ask(&["queue", "remove", "--recipient", "eve@bank.test"]).await;
+    let few = mix::plain("few", 500, 100, "ada@a.test", "ann@bank.test");
+    Source::clear(scene.daemon.at("in"), 4).send_all(few).await;
+    let exact = [("action", "hold"), ("which", "matching"), ("recipient", "ann@bank.test")];
+    let asked = post(&scene, &operator, "/queue/confirm", &exact).await;
+    assert!(asked.body.contains("Hold: 500 messages") && !asked.body.contains("of 500"), "{}", asked.body);
+    scene.daemon.stop().await;
+}
+
+/// The hidden fields of the form that is sent to an address.
+pub(crate) fn hidden_fields(page: &str, action: &str) -> Vec<(String, String)> {
+    let form = page.split_once(&format!("action=\"{action}\"")).unwrap().1.split_once("</form>").unwrap().0;
+    let value = |tag: &str, name: &str| {
+        let (_, rest) = tag.split_once(&format!("{name}=\""))?;
+        let text = rest.split('"').next()?;
+        Some(text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&"))
+    };
+    let inputs = form.split("<input ").skip(1).filter(|tag| tag.contains("type=\"hidden\""));
+    inputs.filter_map(|tag| Some((value(tag, "name")?, value(tag, "value")?))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

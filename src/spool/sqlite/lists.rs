@@ -9,7 +9,7 @@ use super::reader::{Reader, failed};
 use super::rows;
 use super::schema::PAGE_BYTES;
 use crate::mail::{QueueId, UnixMillis};
-use crate::spool::{Extent, Filter, LaneCount, LaneKey, ListPage, SpoolFault, WaitingMail};
+use crate::spool::{CountPart, Extent, Filter, LaneCount, LaneKey, ListPage, SpoolFault, WaitingMail};
 
 /// Maximum number of messages examined for one answer.
 const LOOKED_AT_MAX: usize = 5_000;
@@ -32,6 +32,16 @@ impl Reader {
             Ok(ListPage { messages, next })
         };
         read().map_err(|error: rusqlite::Error| failed(&error))
+    }
+
+    /// How many match, of as many as are examined at once.
+    pub(super) fn count(
+        &self,
+        filter: &Filter,
+        after: Option<QueueId>,
+    ) -> std::result::Result<CountPart, SpoolFault> {
+        let count = |(ids, next): (Vec<QueueId>, _)| CountPart { messages: ids.len(), next };
+        self.matching(filter, after, usize::MAX).map(count).map_err(|error| failed(&error))
     }
 
     /// The matching IDs, and the last one examined if there may be more after it.

@@ -43,9 +43,9 @@ use self::shared::SpoolState;
 pub use self::trial::{Trial, TrialFault};
 use super::mark::Mark;
 use super::{
-    BodyWriter, Claim, Due, DueWindow, Extent, Filter, HastenedLanes, HoldResult, LaneCount, LaneKey, Leased,
-    ListPage, NewMessage, Overdue, Part, Pending, Place, QueuedMessage, Removal, Settings, Settlement, Spool,
-    SpoolFault, Stats, UnwrittenMarks, WaitingMail,
+    BodyWriter, Claim, CountPart, Due, DueWindow, Extent, Filter, HastenedLanes, HoldResult, LaneCount,
+    LaneKey, Leased, ListPage, NewMessage, Overdue, Part, Pending, Place, QueuedMessage, Removal, Settings,
+    Settlement, Spool, SpoolFault, Stats, UnwrittenMarks, WaitingMail,
 };
 use crate::mail::{Content, QueueId, UnixMillis};
 
@@ -227,6 +227,10 @@ impl Spool for SqliteSpool {
         limit: usize,
     ) -> Pending<Result<ListPage, SpoolFault>> {
         self.ask_desk(move |desk| desk.list(&filter, after, limit))
+    }
+
+    fn count(&self, filter: Filter, after: Option<QueueId>) -> Pending<Result<CountPart, SpoolFault>> {
+        self.ask_desk(move |desk| desk.count(&filter, after))
     }
 
     fn top(&self, limit: usize) -> Pending<Result<Vec<LaneCount>, SpoolFault>> {
