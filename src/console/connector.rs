@@ -9,7 +9,8 @@ use maud::{Markup, html};
 
 use super::chart::{DayOfMail, bars};
 use super::deeds;
-use super::page::{counted, date, escaped, failed, page, seal, table, table_below};
+use super::door::naming_its_origin;
+use super::page::{author, counted, date, escaped, failed, page, seal, table, table_below};
 use super::sessions::Visitor;
 use super::site::Console;
 use crate::admin::{ConnectorView, Direction, SeenView, Validation, refusals_in_words};
@@ -58,7 +59,7 @@ pub(super) async fn show(
             }
         }
     };
-    page(&visitor, "/partners", &format!("Connector {name}"), &body)
+    naming_its_origin(page(&visitor, "/partners", &format!("Connector {name}"), &body))
 }
 
 fn head(connector: &ConnectorView) -> Markup {
@@ -103,8 +104,8 @@ fn validation(visitor: &Visitor, connector: &ConnectorView) -> Markup {
             }
             @if visitor.is_operator() {
                 form.filter method="post" action=(format!("/connectors/{name}/validate")) {
-                    (seal(visitor))
-                    label { "A recipient to ask about (not needed)" input name="to" placeholder="postmaster@partner.example" spellcheck="false" autocapitalize="none"; }
+                    (seal(visitor)) (author(visitor))
+                    label { "A recipient to ask about (not needed)" input name="to" value=[visitor.kept.as_ref().map(|kept| kept.text("to"))] placeholder="postmaster@partner.example" spellcheck="false" autocapitalize="none"; }
                     button { "Validate" }
                 }
                 p.hint { "Each host is tried as a delivery would try it, up to the judgement. No message is sent." }

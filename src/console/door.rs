@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::Form;
 use axum::body::to_bytes;
 use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{Query, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Query, Request, State};
 use axum::http::header::{
     ALLOW, CONTENT_TYPE, COOKIE, HOST, ORIGIN, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE,
 };
@@ -16,11 +16,14 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 use serde::Deserialize;
 
+use super::fields::{FormFields, value};
+use super::kept::{KeptForm, is_typed};
 use super::notice::ActionNotice;
 use super::page::{bare, escaped, failed, refused};
 use super::sessions::{Presence, Visitor};
 use super::site::Console;
 use crate::admin::{AdminPlace, Asker, BearerToken, REFUSAL_DELAY, Refusal, Role, retry_after};
+use crate::trace::clean;
 
 /// Where to go after the login, and whether a form was lost on the way to it.
 #[derive(Debug, Default, Deserialize)]
@@ -28,13 +31,6 @@ pub(super) struct LoginQuery {
     next: Option<String>,
     #[serde(default)]
     lost: bool,
-}
-
-/// The form of the door.
-#[derive(Deserialize)]
-pub(super) struct LoginForm {
-    token: String,
-    next: Option<String>,
 }
 
 /// What every other form has.
@@ -47,9 +43,7 @@ pub(super) struct SealForm {
 
 /// Lets a request pass that has a session. What no page answers is a page all the same.
 pub(super) async fn admit(State(console): State<Console>, mut request: Request, next: Next) -> Response {
-    let Some(visitor) = visitor(&console, request.headers()) else {
-        return Redirect::to(&way_in(request.method(), request.uri())).into_response();
-    };
+    let Some(visitor) = visitor(&console, request.headers()) else { return turned_away(request).await };
     // A session asks no more than its token may.
     let _place = match console.enter(&visitor.token) {
         Ok(place) => place,
@@ -62,6 +56,7 @@ pub(super) async fn admit(State(console): State<Console>, mut request: Request, 
     // What a page fetches by itself shows nobody anything.
     if request.method() == Method::GET && presence(request.headers()) == Presence::Person {
         shown.notice = console.sessions.take_notice(&visitor.key);
+        shown.kept = console.sessions.take_kept(&visitor.key, request.uri().path());
     }
     request.extensions_mut().insert(shown);
     dressed(&visitor, next.run(request).await).await
@@ -108,6 +103,24 @@ impl Console {
         self.sessions.leave(&visitor.key, notice);
         Redirect::to(page).into_response()
     }
+}
+
+/// Leads whoever has no session to the door. What he typed into a form goes with him.
+async fn turned_away(mut request: Request) -> Response {
+    let way = way_in(request.method(), request.uri());
+    let path = request.uri().path();
+    if request.method() != Method::POST || !is_typed(path) || is_of_another_site(request.headers()) {
+        return Redirect::to(&way).into_response();
+    }
+    let next = page_of_form(path).to_owned();
+    DefaultBodyLimit::max(TYPED_BYTES_MAX).apply(&mut request);
+    let form = Form::<FormFields>::from_request(request, &()).await;
+    let Some(kept) = form.ok().and_then(|Form(fields)| KeptForm::of_form(fields)) else {
+        return Redirect::to(&way).into_response();
+    };
+    let why = format!("{LOST} Log in as {}, and the form has it again.", clean(&kept.bearer));
+    (StatusCode::UNAUTHORIZED, DoorPage { next: Some(&next), kept: Some(&kept) }.saying(Some(&why)))
+        .into_response()
 }
 
 /// Where whoever has no session goes. What a form sent is not sent again after the login: he gets the form's page again.
@@ -159,14 +172,19 @@ async fn dressed(visitor: &Visitor, answer: Response) -> Response {
 /// The page that asks for a token.
 pub(super) async fn show(query: Result<Query<LoginQuery>, QueryRejection>) -> Response {
     let query = query.map(|Query(query)| query).unwrap_or_default();
-    let why = query.lost.then_some("Your session had ended; what you sent was not done.");
-    page(query.next.as_deref(), why)
+    DoorPage { next: query.next.as_deref(), kept: None }.saying(query.lost.then_some(LOST))
 }
 
-fn page(next: Option<&str>, why: Option<&str>) -> Response {
-    let mut page = bare(
-        "Log in",
-        &html! {
+/// The page that asks for a token, and what it hands on.
+#[derive(Clone, Copy)]
+struct DoorPage<'a> {
+    next: Option<&'a str>,
+    kept: Option<&'a KeptForm>,
+}
+
+impl DoorPage<'_> {
+    fn saying(self, why: Option<&str>) -> Response {
+        let body = html! {
             main.door {
                 h1 { "Sealpost" }
                 @if let Some(why) = why {
@@ -175,9 +193,10 @@ fn page(next: Option<&str>, why: Option<&str>) -> Response {
                 form method="post" action="/login" {
                     label for="token" { "Token" }
                     input #token name="token" type="password" autocomplete="current-password" required autofocus;
-                    @if let Some(next) = next.filter(|next| is_ours(next)) {
+                    @if let Some(next) = self.next.filter(|next| is_ours(next)) {
                         input type="hidden" name="next" value=(next);
                     }
+                    @if let Some(kept) = self.kept { (kept.hidden()) }
                     button { "Log in" }
                 }
                 p.hint {
@@ -185,9 +204,13 @@ fn page(next: Option<&str>, why: Option<&str>) -> Response {
                     code { "reader NAME TOKEN" } " sees all but the content of messages, " code { "operator NAME TOKEN" } " acts as well."
                 }
             }
-        },
-    );
-    // By "no-referrer" a browser would say that this form is of the origin "null".
+        };
+        naming_its_origin(bare("Log in", &body))
+    }
+}
+
+/// A page of whose form it matters which site it is of. By "no-referrer" a browser would say that it is of the origin "null".
+pub(super) fn naming_its_origin(mut page: Response) -> Response {
     page.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     page
 }
@@ -196,34 +219,40 @@ fn page(next: Option<&str>, why: Option<&str>) -> Response {
 pub(super) async fn log_in(
     State(console): State<Console>,
     headers: HeaderMap,
-    form: Result<Form<LoginForm>, FormRejection>,
+    form: Result<Form<FormFields>, FormRejection>,
 ) -> Response {
-    let Ok(Form(form)) = form else {
-        return (StatusCode::BAD_REQUEST, page(None, Some("The form is not understood; send it again.")))
-            .into_response();
+    let sent = form.ok().and_then(|Form(fields)| {
+        let token = fields.iter().find(|(name, _)| name == "token")?.1.clone();
+        Some((token, value(&fields, "next").to_owned(), KeptForm::of_door(&fields)))
+    });
+    let Some((token, next, kept)) = sent else {
+        let page =
+            DoorPage { next: None, kept: None }.saying(Some("The form is not understood; send it again."));
+        return (StatusCode::BAD_REQUEST, page).into_response();
     };
-    let next = form.next.as_deref().filter(|next| is_ours(next));
+    let next = Some(&*next).filter(|next| is_ours(next));
     if is_of_another_site(&headers) {
-        return (StatusCode::FORBIDDEN, page(next, Some("The form was sent by another site.")))
-            .into_response();
+        let page = DoorPage { next, kept: None }.saying(Some("The form was sent by another site."));
+        return (StatusCode::FORBIDDEN, page).into_response();
     }
-    let token = console.tokens.load().holder(form.token.trim());
+    let page = DoorPage { next, kept: kept.as_ref() };
+    let token = console.tokens.load().holder(token.trim());
     let Some(token) = token else {
         console.outlook.refused();
         let Some(_place) = console.pace.wrong_token() else {
             console.outlook.limited();
             let why = "Too many wrong tokens are being tried. Try again in a moment.";
             let after = [(RETRY_AFTER, retry_after(REFUSAL_DELAY))];
-            return (StatusCode::TOO_MANY_REQUESTS, after, page(next, Some(why))).into_response();
+            return (StatusCode::TOO_MANY_REQUESTS, after, page.saying(Some(why))).into_response();
         };
         tokio::time::sleep(REFUSAL_DELAY).await;
         let why = "This is not one of the tokens of token_file.";
-        return (StatusCode::UNAUTHORIZED, page(next, Some(why))).into_response();
+        return (StatusCode::UNAUTHORIZED, page.saying(Some(why))).into_response();
     };
     let _place = match console.enter(&token) {
         Ok(place) => place,
         Err(after) => {
-            let refused = page(next, Some(TOO_MUCH));
+            let refused = page.saying(Some(TOO_MUCH));
             return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, after)], refused).into_response();
         }
     };
@@ -231,8 +260,11 @@ pub(super) async fn log_in(
     let tokens = console.tokens.load();
     let Some(cookie) = console.sessions.begin(token, |token| tokens.has(token)) else {
         let why = "No session could be created; try again.";
-        return (StatusCode::SERVICE_UNAVAILABLE, page(next, Some(why))).into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, page.saying(Some(why))).into_response();
     };
+    if let Some((next, kept)) = next.zip(kept) {
+        console.sessions.go_on(&cookie, next, kept);
+    }
     let name = &console.sessions.cookie_name;
     let set = format!("{name}={cookie}; Path=/; HttpOnly; SameSite=Strict");
     ([(SET_COOKIE, set)], Redirect::to(next.unwrap_or("/"))).into_response()
@@ -311,7 +343,7 @@ fn cookies<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'
 
 /// Whether a browser says that the page was of another site. It says so itself where the connection is secure; elsewhere it says
 /// where the page was from. Others than browsers say nothing.
-fn is_of_another_site(headers: &HeaderMap) -> bool {
+pub(super) fn is_of_another_site(headers: &HeaderMap) -> bool {
     if let Some(site) = headers.get("sec-fetch-site") {
         return site != "same-origin" && site != "none";
     }
@@ -328,6 +360,10 @@ pub(super) fn is_ours(next: &str) -> bool {
         && next.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'\\')
 }
 
+/// What is said to whoever sent a form without a session.
+const LOST: &str = "Your session had ended; what you sent was not done.";
+/// Octets of a form with much text, also where it goes through the door: each of its own may take three.
+pub(super) const TYPED_BYTES_MAX: usize = 392 << 10;
 /// What is said to a bearer who asks more than he may.
 const TOO_MUCH: &str = "Too much is asked with this token. Try again in a moment.";
 /// What the script of the overview sends when it keeps the page current.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use axum::Form;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::page::{page, refused, seal};
+use super::door::{is_of_another_site, naming_its_origin};
+use super::kept::KeptForm;
+use super::page::{author, page, refused, seal};
 use super::sessions::Visitor;
 use super::site::{BUSY_JUDGE, Console};
 use crate::admin::{
@@ -25,6 +27,7 @@ use crate::trace::clean;
 #[serde(default)]
 pub(super) struct ExplainForm {
     pub(super) seal: String,
+    bearer: String,
     from: String,
     to: String,
     client: String,
@@ -54,6 +57,10 @@ pub(super) async fn show(
     Query(form): Query<ExplainForm>,
     Query(RefusalQuery { refusal }): Query<RefusalQuery>,
 ) -> Response {
+    if let Some(kept) = &visitor.kept {
+        let why = Some(Err("Your session had ended before this was answered. Send it again.".to_owned()));
+        return shown(&console, &visitor, &ExplainForm::of_kept(kept), (StatusCode::OK, why), ("", None));
+    }
     // A draft is no part of an address.
     let form = ExplainForm { draft: String::new(), ..form };
     let hint = (!refusal.trim().is_empty()).then(|| console.outlook.explain_refusal(&shortened(&refusal)));
@@ -64,10 +71,16 @@ pub(super) async fn show(
 pub(super) async fn ask(
     State(console): State<Console>,
     visitor: Visitor,
+    headers: HeaderMap,
     Form(form): Form<ExplainForm>,
 ) -> Response {
     if let Err(fault) = visitor.has_seal(&form.seal) {
-        return refused(&visitor, &fault);
+        if form.bearer != *visitor.token.name || is_of_another_site(&headers) {
+            return refused(&visitor, &fault);
+        }
+        // He has logged in again meanwhile: what he typed is not lost.
+        let why = Some(Err("This form was of an earlier session. Send it again.".to_owned()));
+        return shown(&console, &visitor, &form, (StatusCode::FORBIDDEN, why), ("", None));
     }
     answer(&console, &visitor, &form, ("", None)).await
 }
@@ -76,10 +89,8 @@ async fn answer(
     console: &Console,
     visitor: &Visitor,
     form: &ExplainForm,
-    (refusal, hint): (&str, Option<String>),
+    refusal: (&str, Option<String>),
 ) -> Response {
-    let listeners: Vec<String> = console.control.listening.iter().map(|(name, _)| name.clone()).collect();
-    let inbound = console.outlook.connector_names(Direction::Inbound);
     let answered = match form.question() {
         Ok(None) => None,
         Ok(Some(question)) => Some(judged(console, question, form.draft.trim()).await),
@@ -90,6 +101,18 @@ async fn answer(
         Some(Err(_)) => StatusCode::BAD_REQUEST,
         None | Some(Ok(_)) => StatusCode::OK,
     };
+    shown(console, visitor, form, (status, answered), refusal)
+}
+
+fn shown(
+    console: &Console,
+    visitor: &Visitor,
+    form: &ExplainForm,
+    (status, answered): (StatusCode, Option<Result<ExplainedAnswer, String>>),
+    (refusal, hint): (&str, Option<String>),
+) -> Response {
+    let listeners: Vec<String> = console.control.listening.iter().map(|(name, _)| name.clone()).collect();
+    let inbound = console.outlook.connector_names(Direction::Inbound);
     let body = html! {
         p { "Which connectors would decide about a message, and why: the answer of " code { "sealpost explain" } ", without any connection to anybody." }
         @match &answered {
@@ -100,7 +123,7 @@ async fn answer(
         (question(visitor, form, &listeners, &inbound))
         (refusals(refusal, hint.as_deref()))
     };
-    (status, page(visitor, "/explain", "Explain", &body)).into_response()
+    (status, naming_its_origin(page(visitor, "/explain", "Explain", &body))).into_response()
 }
 
 /// One at a time, on a thread of its own: a draft may take a while to check.
@@ -115,6 +138,27 @@ async fn judged(
 }
 
 impl ExplainForm {
+    /// The form as it was when a session ended.
+    fn of_kept(kept: &KeptForm) -> Self {
+        let text = |name: &str| kept.text(name).to_owned();
+        Self {
+            from: text("from"),
+            to: text("to"),
+            client: text("client"),
+            listener: text("listener"),
+            user: text("user"),
+            arrives_by: text("arrives_by"),
+            headers: text("headers"),
+            session: text("session"),
+            version: text("version"),
+            suite: text("suite"),
+            group: text("group"),
+            shown: text("shown"),
+            draft: text("draft"),
+            ..Self::default()
+        }
+    }
+
     /// What is asked, if anything is.
     fn question(&self) -> Result<Option<ExplainQuestion>, String> {
         let said = |value: &str| (!value.trim().is_empty()).then(|| value.trim().to_owned());
@@ -225,7 +269,7 @@ fn passage(passage: &ExplainPassage) -> Markup {
 fn question(visitor: &Visitor, form: &ExplainForm, listeners: &[String], inbound: &[String]) -> Markup {
     html! {
         form.question method="post" action="/explain" {
-            (seal(visitor))
+            (seal(visitor)) (author(visitor))
             fieldset {
                 legend { "The message" }
                 div.fields {
@@ -321,8 +365,6 @@ const DRAFT_BYTES_MAX: usize = 64 << 10;
 const SHOWN_BYTES_MAX: usize = 32 << 10;
 const HEADERS_BYTES_MAX: usize = 8 << 10;
 const REFUSAL_CHARS_MAX: usize = 1_000;
-/// Octets of a form: each of its own may take three.
-pub(super) const FORM_BYTES_MAX: usize = 384 << 10;
 
 #[cfg(test)]
 mod tests {

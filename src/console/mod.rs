@@ -8,6 +8,7 @@ mod deeds;
 mod door;
 mod explain;
 mod fields;
+mod kept;
 mod message;
 mod notice;
 mod outlook;

@@ -5,6 +5,7 @@ use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::kept::AUTHOR;
 use super::sessions::Visitor;
 use crate::admin::Refusal;
 use crate::mail::{UnixMillis, rfc3339, span_in_words};
@@ -119,6 +120,11 @@ pub(super) fn refused(visitor: &Visitor, Refusal(status, why): &Refusal) -> Resp
 /// What each form has.
 pub(super) fn seal(visitor: &Visitor) -> Markup {
     html! { input type="hidden" name="seal" value=(visitor.seal); }
+}
+
+/// What a form has beside its seal if somebody types into it: that outlives the session, for him.
+pub(super) fn author(visitor: &Visitor) -> Markup {
+    html! { input type="hidden" name=(AUTHOR) value=(visitor.token.name); }
 }
 
 /// A table that scrolls by itself where it is wider than the page. The head of a column of numbers begins with `#`.

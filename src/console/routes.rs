@@ -33,13 +33,16 @@ impl Console {
             .route("/reports", get(reports::report))
             .route(
                 "/explain",
-                get(explain::show).post(explain::ask).layer(DefaultBodyLimit::max(explain::FORM_BYTES_MAX)),
+                get(explain::show).post(explain::ask).layer(DefaultBodyLimit::max(door::TYPED_BYTES_MAX)),
             )
             .route("/settings", get(settings::settings))
             .route("/logout", post(door::log_out))
             .route_layer(from_fn_with_state(self.clone(), door::admit));
         Router::new()
-            .route("/login", get(door::show).post(door::log_in))
+            .route(
+                "/login",
+                get(door::show).post(door::log_in).layer(DefaultBodyLimit::max(door::TYPED_BYTES_MAX)),
+            )
             .route("/assets/console.css", get(|| asset("text/css; charset=utf-8", CONSOLE_STYLE)))
             .route("/assets/console.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
             .merge(guarded)

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
+use super::kept::KeptForm;
 use super::notice::ActionNotice;
 use crate::admin::{BearerToken, random_hex};
 
@@ -29,6 +30,8 @@ struct ConsoleSession {
     seen: Instant,
     /// What the next page says first.
     notice: Option<ActionNotice>,
+    /// What was typed into the form of a page before the login.
+    kept: Option<(String, Arc<KeptForm>)>,
 }
 
 /// Who a page is for.
@@ -40,6 +43,8 @@ pub(super) struct Visitor {
     pub(super) key: SessionKey,
     /// What this page says first.
     pub(super) notice: Option<ActionNotice>,
+    /// What he had typed into its form when the last session ended.
+    pub(super) kept: Option<Arc<KeptForm>>,
 }
 
 /// Who made a request.
@@ -71,7 +76,7 @@ impl ConsoleSessions {
         }
         sessions.insert(
             key(cookie.as_bytes()),
-            ConsoleSession { token, seal, begun: now, seen: now, notice: None },
+            ConsoleSession { token, seal, begun: now, seen: now, notice: None, kept: None },
         );
         Some(cookie)
     }
@@ -92,7 +97,27 @@ impl ConsoleSessions {
         if presence == Presence::Person {
             session.seen = now;
         }
-        Some(Visitor { token: Arc::clone(&session.token), seal: session.seal.clone(), key, notice: None })
+        let (token, seal) = (Arc::clone(&session.token), session.seal.clone());
+        Some(Visitor { token, seal, key, notice: None, kept: None })
+    }
+
+    /// Has a session that has just begun go on with what was typed before it. What another bearer typed is left out, which the first
+    /// page says.
+    pub(super) fn go_on(&self, cookie: &str, page: &str, kept: KeptForm) {
+        if let Some(session) = self.lock().get_mut(&key(cookie.as_bytes())) {
+            if *session.token.name == *kept.bearer {
+                session.kept = Some((page.to_owned(), Arc::new(kept)));
+            } else {
+                session.notice = Some(ActionNotice::new(OF_ANOTHER));
+            }
+        }
+    }
+
+    /// What was typed into the form of this page; the next time there is nothing.
+    pub(super) fn take_kept(&self, key: &SessionKey, page: &str) -> Option<Arc<KeptForm>> {
+        let mut sessions = self.lock();
+        let kept = &mut sessions.get_mut(key)?.kept;
+        kept.take_if(|(of, _)| of == page).map(|(_, kept)| kept)
     }
 
     /// Leaves a notice for the next page of a session.
@@ -150,6 +175,7 @@ fn key(cookie: &[u8]) -> SessionKey {
     Sha256::digest(cookie).into()
 }
 
+const OF_ANOTHER: &str = "what was typed before the login is of another bearer, and is not shown";
 const SESSIONS_MAX: usize = 64;
 const TOKEN_SESSIONS_MAX: usize = 8;
 const IDLE_MAX: Duration = Duration::from_secs(30 * 60);
@@ -214,6 +240,26 @@ mod tests {
         assert_eq!(sessions.take_notice(&ada), Some(ActionNotice::new("second")));
         assert_eq!(sessions.take_notice(&ada), None);
         sessions.leave(&key(b"gone"), ActionNotice::new("third"));
+    }
+
+    #[test]
+    fn what_was_typed_before_is_for_whoever_typed_it_and_for_its_page() {
+        let sessions = ConsoleSessions::new();
+        let [ada, eve] = ["ada", "eve"].map(|name| {
+            let cookie = begin(&sessions, name);
+            let typed =
+                [("bearer", "ada"), ("draft", "x")].map(|(name, text)| (name.to_owned(), text.to_owned()));
+            sessions.go_on(&cookie, "/explain", KeptForm::of_form(typed.into()).expect("a form"));
+            sessions.visit(cookie.as_bytes(), Presence::Person, |_| true).expect("a visitor").key
+        });
+        assert_eq!(sessions.take_kept(&ada, "/queue"), None);
+        assert_eq!(
+            sessions.take_kept(&ada, "/explain").map(|kept| kept.text("draft").to_owned()).as_deref(),
+            Some("x")
+        );
+        assert_eq!((sessions.take_kept(&ada, "/explain"), sessions.take_notice(&ada)), (None, None));
+        assert_eq!(sessions.take_kept(&eve, "/explain"), None);
+        assert_eq!(sessions.take_notice(&eve), Some(ActionNotice::new(OF_ANOTHER)));
     }
 
     #[test]

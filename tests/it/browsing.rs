@@ -163,6 +163,31 @@ async fn an_operator_clicks_through_every_action() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_draft_outlives_the_session() {
+    let scene = Scene::start().await;
+    let looks = Looks { name: "outlives", width: 1_280, dark: false };
+    let Some(browser) = browser(&scene, looks).await else { return };
+    browser.click("//nav/a[.='Explain']").await;
+    browser.write("//input[@name='to']", "eve@bank.test").await;
+    browser.click("//summary[contains(.,'A draft')]").await;
+    browser.write("//textarea[@name='draft']", "# <kept> & \"quoted\"\n\n[server]\nnmae = 1\n").await;
+    // As many sessions as a token may have: the browser's own has ended.
+    for _ in 0..8 {
+        scene.log_in(OPERATOR).await;
+    }
+    browser.click("//button[.='Explain']").await;
+    shows(&browser, "Log in as ada, and the form has it again.").await;
+    accessible(&browser, "door").await;
+    browser.write("//input[@name='token']", OPERATOR).await;
+    browser.click("//button[.='Log in']").await;
+    shows(&browser, "Your session had ended before this was answered. Send it again.").await;
+    accessible(&browser, "kept").await;
+    browser.click("//button[.='Explain']").await;
+    shows(&browser, "draft: line 4, column 1: unknown key").await;
+    scene.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_overview_that_is_not_current_says_so() {
     let scene = Scene::start().await;
     let looks = Looks { name: "stale", width: 1_280, dark: false };

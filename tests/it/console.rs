@@ -1,5 +1,6 @@
 //! The console of the shipped program: who gets in, what its pages say, and that no page of another site acts by it.
 
+use crate::console_pages::hidden_fields;
 use crate::peer::browser::{WebAnswer, WebRequest, encoded};
 use crate::peer::client::Client;
 use crate::peer::daemon::Daemon;
@@ -379,6 +380,92 @@ async fn a_form_after_the_end_of_the_session_is_not_lost_in_silence() {
     assert!(shown.contains("Your session had ended; what you sent was not done."), "{shown}");
     assert!(shown.contains(&format!("value=\"{page}\"")), "{shown}");
     assert_eq!(scene.daemon.queue().await[0]["held"], serde_json::Value::Null);
+    scene.daemon.stop().await;
+}
+
+const DRAFT: &str = "# a draft with <tags> & \"quotes\"\r\n\r\n[server]\r\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_typed_outlives_the_session_for_whoever_typed_it() {
+    let scene = Scene::start().await;
+    let (reader, other) = (scene.log_in(READER).await, scene.log_in(OPERATOR).await);
+    let form = hidden_fields(&scene.page("/explain", &reader).await, "/explain");
+    let seal = seal_of(&scene.page("/explain", &reader).await);
+    let typed: Vec<(&str, &str)> = form.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let typed = [&typed[..], &[("to", "eve@bank.test"), ("draft", DRAFT)]].concat();
+    scene.act("/logout", &reader, &seal).await;
+    let lost = async |path: &str, typed: &[(&str, &str)], head: (&str, &str)| {
+        let request = WebRequest::new("POST", path).header("Cookie", &reader).header(head.0, head.1);
+        scene.send(request.form(typed)).await
+    };
+    let own = ("Sec-Fetch-Site", "same-origin");
+    let door = lost("/explain", &typed, own).await;
+    assert_eq!((door.status, door.header("set-cookie")), (401, None), "{}", door.head);
+    let words = "what you sent was not done. Log in as grafana, and the form has it again.";
+    assert!(door.body.contains(words) && !door.body.contains("<tags>"), "{}", door.body);
+    assert!(!door.body.contains(&seal), "the seal of the session that has ended: {}", door.body);
+    assert_eq!(door.header("cache-control"), Some("no-store"));
+    let handed = hidden_fields(&door.body, "/login");
+    let log_in = async |token: &str, cookie: &str| {
+        let handed: Vec<(&str, &str)> = handed.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let request = WebRequest::new("POST", "/login").header("Cookie", cookie);
+        scene.send(request.form(&[&handed[..], &[("token", token)]].concat())).await
+    };
+    // A token with a slip: the draft is still there.
+    let wrong = log_in(&READER.replace('0', "1"), "").await;
+    assert_eq!((wrong.status, hidden_fields(&wrong.body, "/login")), (401, handed.clone()));
+    let cookie =
+        |answer: &WebAnswer| answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let back = log_in(READER, "").await;
+    assert_eq!((back.status, back.header("location")), (303, Some("/explain")), "{}", back.body);
+    let ours = cookie(&back);
+    // Other pages of the session do not show it, and the form shows it once; nothing is asked by itself.
+    assert!(!scene.page("/queue", &ours).await.contains("a draft with"));
+    let again = scene.page("/explain", &ours).await;
+    let draft = "# a draft with &lt;tags&gt; &amp; &quot;quotes&quot;\r\n\r\n[server]\r\n</textarea>";
+    assert!(again.contains(draft) && again.contains("value=\"eve@bank.test\""), "{again}");
+    assert!(again.contains("Your session had ended before this was answered") && !again.contains("verdict"));
+    assert!(!scene.page("/explain", &ours).await.contains("a draft with"));
+
+    // Another bearer at the same browser sees nothing of it, but that there was something.
+    let theirs = cookie(&log_in(OPERATOR, "").await);
+    let shown = scene.page("/explain", &theirs).await;
+    assert!(!shown.contains("a draft with") && !shown.contains("eve@bank.test"), "{shown}");
+    assert!(
+        shown.contains("What was typed before the login is of another bearer, and is not shown."),
+        "{shown}"
+    );
+    // Nor does a form of an earlier session show anything in one of somebody else; in one of his own it is there again.
+    for (cookie, is_his) in [(&other, false), (&ours, true)] {
+        let request = WebRequest::new("POST", "/explain").header("Cookie", cookie).form(&typed);
+        let refused = scene.send(request).await;
+        assert_eq!(refused.status, 403, "{}", refused.body);
+        assert_eq!(refused.body.contains("a draft with"), is_his, "{}", refused.body);
+        assert!(!refused.body.contains("verdict"), "it was answered: {}", refused.body);
+    }
+
+    // What another site sends, what says not whose it is, and what is too large, is lost as before.
+    let large = "x".repeat(120 << 10);
+    let nobody: Vec<_> = typed.iter().filter(|(name, _)| *name != "bearer").copied().collect();
+    let too_large = [&typed[..], &[("shown", &*large)]].concat();
+    for (typed, head) in [
+        (&typed, ("Sec-Fetch-Site", "cross-site")),
+        (&typed, ("Sec-Fetch-Site", "same-site")),
+        (&typed, ("Origin", "null")),
+        (&nobody, own),
+        (&too_large, own),
+    ] {
+        let gone = lost("/explain", typed, head).await;
+        let door = "/login?lost=true&next=/explain";
+        assert_eq!((gone.status, gone.header("location")), (303, Some(door)), "{head:?}");
+    }
+    // What does something is not done later.
+    let hold = lost(&format!("/queue/{}/hold", scene.waiting), &typed, own).await;
+    assert_eq!(hold.status, 303, "{}", hold.body);
+    let validate = lost("/connectors/bank/validate", &typed, own).await;
+    let handed = hidden_fields(&validate.body, "/login");
+    let next = handed.iter().find(|(name, _)| name == "next").map(|(_, value)| &**value);
+    assert_eq!((validate.status, next), (401, Some("/connectors/bank")), "{}", validate.body);
     scene.daemon.stop().await;
 }
 
