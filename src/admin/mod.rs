@@ -9,6 +9,7 @@ mod asker;
 mod control;
 mod description;
 mod door;
+mod guests;
 mod history;
 mod messages;
 mod operator;

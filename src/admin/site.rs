@@ -35,6 +35,9 @@ pub trait MonitoringSource: Send + Sync {
 
     /// A request was refused, because its bearer asks too much.
     fn limited(&self);
+
+    /// A connection was closed, because others need its place.
+    fn crowded(&self);
 }
 
 /// What the handlers share.

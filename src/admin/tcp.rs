@@ -4,21 +4,28 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::door::AdminDoor;
+use super::guests::{GuestBook, GuestStage};
 use super::settings::AdminSettings;
+use super::site::MonitoringSource;
 
 /// The sockets of the admin listener, bound and not serving yet.
 pub struct AdminListener {
@@ -74,11 +81,18 @@ impl AdminListener {
     }
 
     /// Serves until `stop`: one loop for each socket. The tracker has them and all connections, and is closed already.
-    pub fn serve(self, router: &Router, stop: &CancellationToken) -> (TaskTracker, Vec<JoinHandle<()>>) {
+    pub fn serve(
+        self,
+        router: &Router,
+        monitored: &Arc<dyn MonitoringSource>,
+        stop: &CancellationToken,
+    ) -> (TaskTracker, Vec<JoinHandle<()>>) {
         let tracker = TaskTracker::new();
         let gate = Gatekeeper {
             router: router.clone(),
+            monitored: Arc::clone(monitored),
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            book: Arc::new(Mutex::new(GuestBook::new())),
             tracker: tracker.clone(),
             stop: stop.clone(),
         };
@@ -92,7 +106,9 @@ impl AdminListener {
 #[derive(Clone)]
 struct Gatekeeper {
     router: Router,
+    monitored: Arc<dyn MonitoringSource>,
     places: Arc<Semaphore>,
+    book: SharedBook,
     tracker: TaskTracker,
     stop: CancellationToken,
 }
@@ -111,14 +127,100 @@ impl Gatekeeper {
                     () = tokio::time::sleep(BACK_OFF) => continue,
                 }
             };
-            // Whoever finds no place is closed at once: mail needs the descriptors.
-            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { continue };
-            let (router, stop) = (self.router.clone(), self.stop.clone());
+            let Some(place) = self.place().await else { continue };
+            let (router, end) = (self.router.clone(), self.stop.child_token());
+            let number = lock(&self.book).enter(end.clone());
+            let guest = Arc::new(AdminGuest { number, book: Arc::clone(&self.book) });
             self.tracker.spawn(async move {
-                serve(stream, router, stop).await;
+                serve(stream, router, (guest, end)).await;
                 drop(place);
             });
         }
+    }
+
+    /// A place for a connection. If all are taken, whoever has not sent a whole request gives way, so that nobody keeps others out
+    /// by saying nothing. `None`: all are being answered, and the new one is closed at once, as mail needs the descriptors.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Some(place);
+        }
+        self.monitored.crowded();
+        let displaced = lock(&self.book).displace()?;
+        displaced.cancel();
+        tokio::select! {
+            () = self.stop.cancelled() => None,
+            place = Arc::clone(&self.places).acquire_owned() => place.ok(),
+        }
+    }
+}
+
+type SharedBook = Arc<Mutex<GuestBook<CancellationToken>>>;
+
+/// A connection, in the book until it is dropped.
+struct AdminGuest {
+    number: u64,
+    book: SharedBook,
+}
+
+impl AdminGuest {
+    fn reach(&self, stage: GuestStage) {
+        lock(&self.book).reach(self.number, stage);
+    }
+}
+
+impl Drop for AdminGuest {
+    fn drop(&mut self) {
+        lock(&self.book).leave(self.number);
+    }
+}
+
+fn lock(book: &SharedBook) -> MutexGuard<'_, GuestBook<CancellationToken>> {
+    // Each change is complete even if the thread that made it panicked later.
+    book.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The body of a request, which tells the book when it is whole.
+struct HeardBody {
+    body: Incoming,
+    guest: Arc<AdminGuest>,
+}
+
+impl HeardBody {
+    fn new(body: Incoming, guest: Arc<AdminGuest>) -> Self {
+        let heard = Self { body, guest };
+        heard.note();
+        heard
+    }
+
+    fn note(&self) {
+        let stage = if self.body.is_end_stream() { GuestStage::Heard } else { GuestStage::Sending };
+        self.guest.reach(stage);
+    }
+}
+
+impl Body for HeardBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        match &polled {
+            Poll::Ready(None) => self.guest.reach(GuestStage::Heard),
+            Poll::Ready(Some(_)) => self.note(),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -126,14 +228,23 @@ impl Gatekeeper {
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
-    stop: CancellationToken,
+    (guest, end): (Arc<AdminGuest>, CancellationToken),
 ) {
+    let routes = TowerToHyperService::new(router);
+    let service = service_fn(|request: Request<Incoming>| {
+        let answer = routes.call(request.map(|body| HeardBody::new(body, Arc::clone(&guest))));
+        async {
+            let answer = answer.await;
+            guest.reach(GuestStage::Heard);
+            answer
+        }
+    });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME_MAX);
     http.max_headers(HEADERS_MAX).max_buf_size(BUFFER_BYTES_MAX).keep_alive(false).half_close(false);
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection = http.serve_connection(TokioIo::new(stream), service);
     tokio::select! {
-        () = stop.cancelled() => {}
+        () = end.cancelled() => {}
         done = tokio::time::timeout(CONNECTION_TIME_MAX, connection) => match done {
             Ok(Ok(())) => {}
             Ok(Err(fault)) => tracing::debug!(%fault, "a connection to the admin listener"),

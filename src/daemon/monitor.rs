@@ -109,8 +109,8 @@ impl Monitor {
         let outlook = Arc::new(ConsoleOutlook { reloader, monitored: Arc::clone(&monitored) });
         let pace = Arc::new(AdminPace::new());
         let console = Console::new(control.clone(), (Arc::clone(&tokens), Arc::clone(&pace)), outlook);
-        let router = AdminSite { tokens, monitored, control, pace }.router(console.router());
-        let (tracker, loops) = listener.serve(&router, stop);
+        let site = AdminSite { tokens, monitored: Arc::clone(&monitored), control, pace };
+        let (tracker, loops) = listener.serve(&site.router(console.router()), &monitored, stop);
         loops.into_iter().for_each(|one| vitals.adopt("the admin listener", one));
         tracker
     }
@@ -192,6 +192,10 @@ impl MonitoringSource for Monitor {
 
     fn limited(&self) {
         self.metrics.limit_request();
+    }
+
+    fn crowded(&self) {
+        self.metrics.close_connection();
     }
 }
 

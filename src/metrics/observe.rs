@@ -28,6 +28,7 @@ pub struct Metrics {
     reloaded_at: AtomicI64,
     admin_refused: AtomicU64,
     admin_limited: AtomicU64,
+    admin_crowded: AtomicU64,
 }
 
 impl Metrics {
@@ -43,6 +44,7 @@ impl Metrics {
             reloaded_at: AtomicI64::new(Clock::wall().0),
             admin_refused: AtomicU64::new(0),
             admin_limited: AtomicU64::new(0),
+            admin_crowded: AtomicU64::new(0),
         }
     }
 
@@ -62,6 +64,15 @@ impl Metrics {
 
     pub(super) fn admin_limited(&self) -> u64 {
         self.admin_limited.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection to the admin listener that was closed because others need its place.
+    pub fn close_connection(&self) {
+        self.admin_crowded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn admin_crowded(&self) -> u64 {
+        self.admin_crowded.load(Ordering::Relaxed)
     }
 
     pub(super) fn reloaded_at(&self) -> UnixMillis {

@@ -53,6 +53,7 @@ impl Metrics {
         }
         page.count(&known::ADMIN_REFUSED, [], self.admin_refused());
         page.count(&known::ADMIN_LIMITED, [], self.admin_limited());
+        page.count(&known::ADMIN_CROWDED, [], self.admin_crowded());
         page.moment(&known::RELOAD_AT, [], self.reloaded_at());
         page.level(&known::BUILD_INFO, [env!("CARGO_PKG_VERSION")], 1);
     }

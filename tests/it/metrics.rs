@@ -253,6 +253,45 @@ async fn slow_clients_are_cut_off_and_mail_goes_on() {
     daemon.stop().await;
 }
 
+/// However many say nothing, or drip their requests: whoever asks is answered, and whoever is being answered stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_keep_nobody_out_of_the_admin_listener() {
+    let site = Site::new();
+    site.write_tokens(TOKEN);
+    let daemon = site.start(ADMIN).await;
+    let address = daemon.at("admin");
+    let crowd = async |count: usize, begun: &str| {
+        let mut all = Vec::new();
+        for _ in 0..count {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            // One that has given way already can't be written to.
+            let _ = stream.write_all(begun.as_bytes()).await;
+            all.push(stream);
+        }
+        all
+    };
+    let mut wrong = TcpStream::connect(address).await.unwrap();
+    wrong.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    until(&daemon, "sealpost_admin_requests_refused_total", 1.0).await;
+    let dripping = "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\nt";
+    let mut crowds = Vec::new();
+    for (count, begun) in [(64, ""), (200, "GET / HTTP/1.1\r\nX-Slow: "), (64, dripping), (64, "")] {
+        crowds.push(crowd(count, begun).await);
+        let door = get(&daemon, "/login", "").await;
+        assert!(door.starts_with("HTTP/1.1 200 ") && door.contains("Log in"), "{count} {begun}: {door}");
+    }
+    let mut answer = String::new();
+    within("the answer", LONG, wrong.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401 "), "whoever is being answered gave way: {answer}");
+    let mut rest = Vec::new();
+    // It may have been reset.
+    let _ = within("the end of the first", LONG, crowds[0][0].read_to_end(&mut rest)).await;
+    assert_eq!(rest, b"", "who says nothing is told nothing");
+    let closed = scrape(&daemon).await.get("sealpost_admin_connections_closed_total").copied();
+    assert!(closed.is_some_and(|count| count > 0.0), "{closed:?}");
+    daemon.stop().await;
+}
+
 #[test]
 fn what_the_admin_listener_needs_is_checked() {
     let site = Site::new();
