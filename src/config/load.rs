@@ -17,8 +17,8 @@ use super::keys::OneOrMany;
 use super::materials::{self, Materials};
 use super::verdict::{JudgedFile, ProfileVerdict};
 use super::{
-    alerts, believed, dates, draft, echo, lenient, lint, never, partners, ports, presented, profiled,
-    reported, schema, verdict, view, watched,
+    alerts, believed, dates, draft, echo, lenient, lint, never, offered, partners, ports, presented,
+    profiled, reported, schema, verdict, view, watched,
 };
 use crate::connector::{Generation, InboundTls, Profile, Table, TrustId};
 use crate::mail::{Clock, Domain};
@@ -129,6 +129,7 @@ fn read_text(
         echo::find(&file, checked, &mut report);
         presented::warn(&file, checked, &materials.identities, &mut report);
         profiled::find(&file, checked, &materials.identities, &mut report);
+        offered::find(&file, checked, &mut report);
         let table = Table::new(Generation::default(), checked.inbound.clone(), checked.outbound.clone());
         lint::warn(&file, (checked, &table), &mut report);
         believed::warn(&file, (checked, &table), &mut report);

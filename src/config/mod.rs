@@ -25,6 +25,7 @@ mod login;
 mod materials;
 mod named;
 mod never;
+mod offered;
 mod outbound;
 mod overridden;
 mod partners;

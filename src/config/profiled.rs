@@ -1,4 +1,4 @@
-//! Compares profiles with our own certificates, with open listeners, and with the listeners that clients come by.
+//! Compares profiles with our own certificates and with open listeners.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,10 +8,8 @@ use super::check::CheckedFile;
 use super::fault::Report;
 use super::keys::Entry as _;
 use super::schema;
-use crate::connector::{
-    Inbound, Mode, OnHandshakeFailure, Outbound, OutboundTls, Profile, ProfileGap, USUAL_OFFER,
-};
-use crate::listen::settings::{Listener, ListenerTls};
+use crate::connector::{OnHandshakeFailure, Outbound, OutboundTls, Profile, ProfileGap};
+use crate::listen::settings::ListenerTls;
 use crate::tls::Identity;
 
 type Identities = BTreeMap<String, Arc<Identity>>;
@@ -45,12 +43,6 @@ pub(super) fn find(
             connector.client_certificate.as_ref().zip(entry.place("client_certificate"))
         {
             presented(profile, &[id.to_string()], identities, place, report);
-        }
-    }
-    for (entry, connector) in file.inbound.iter().zip(&checked.inbound) {
-        let profile = connector.forced().and_then(|forced| forced.profile);
-        if let Some((profile, place)) = profile.zip(entry.get_ref().place("profile")) {
-            looser_listeners(connector, (profile, place), &checked.listen.listeners, report);
         }
     }
 }
@@ -131,31 +123,4 @@ fn plaintext_for_others(
         );
         report.warn(place, words);
     }
-}
-
-/// Warns of clients that are refused although they could conform: what they agree on is up to the listener.
-fn looser_listeners(
-    connector: &Inbound,
-    (profile, place): (Profile, Range<usize>),
-    listeners: &[Listener],
-    report: &mut Report<'_>,
-) {
-    let within = |listener: &Listener| {
-        let offer = listener.profile.map_or(&USUAL_OFFER, |profile| &profile.table().offer);
-        profile.table().offer.includes_sessions_of(offer)
-    };
-    let used = || {
-        let named = |one: &&Listener| {
-            connector.listeners.is_empty() || connector.listeners.iter().any(|name| **name == one.name)
-        };
-        listeners.iter().filter(|one| one.tls != ListenerTls::Off).filter(named)
-    };
-    if connector.mode == Mode::Off || used().next().is_none() || used().any(within) {
-        return;
-    }
-    let words = format!(
-        "no listener is limited to {profile}: a client may agree on more there, and its mail is then refused although it \
-         could conform; write profile = \"{profile}\" at a [[listener]] for it"
-    );
-    report.warn(place, words);
 }
