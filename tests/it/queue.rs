@@ -1,5 +1,7 @@
 //! What an operator sees of the queue and does to it.
 
+use std::time::UNIX_EPOCH;
+
 use crate::peer::client::Client;
 use crate::peer::daemon::{Daemon, free_address};
 use crate::peer::queued::{DEAD, dead_partners, fill};
@@ -222,7 +224,9 @@ async fn a_connector_stands_still_until_it_is_let_go_on_over_a_restart() {
     let row = shown["connectors"].as_array().unwrap().iter().find(|c| c["name"] == "out").unwrap().clone();
     assert_eq!(row["paused"], true, "{row}");
     // Past its time, and not given up.
-    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    let accepted = daemon.queue().await[0]["accepted_at"].as_i64().unwrap();
+    let is_over = || i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap() > accepted + 1_000;
+    eventually("the end of its time", LONG, async || is_over().then_some(())).await;
     daemon.ask(&["queue", "retry", "--all"]).await;
     daemon.stop().await;
     let daemon = Daemon::start(&site.home).await;

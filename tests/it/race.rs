@@ -1,15 +1,11 @@
 //! The table swapped for a tighter one while mail flows in clear: nothing leaves in clear after
 //! the swap returns.
 
-use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
-
-use crate::peer::LONG;
 use crate::peer::mix;
 use crate::peer::sink::{Manner, Sink};
 use crate::peer::site::{OPPORTUNISTIC, QUICK, Site, outbound};
 use crate::peer::source::Source;
+use crate::peer::{LONG, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_leaves_in_clear_after_a_tighter_table_is_in_force() {
@@ -33,11 +29,7 @@ async fn nothing_leaves_in_clear_after_a_tighter_table_is_in_force() {
         let lanes = running.scheduler.snapshot().await.lanes;
         lanes.iter().any(|l| l.in_flight == 0 && l.reason.as_deref().is_some_and(|r| r.contains("STARTTLS")))
     };
-    let deadline = Instant::now() + LONG;
-    while !withheld().await {
-        assert!(Instant::now() < deadline, "never tried again: {:?}", running.scheduler.snapshot().await);
-        sleep(Duration::from_millis(20)).await;
-    }
+    eventually("another try, withheld", LONG, async || withheld().await.then_some(())).await;
     assert_eq!(in_clear(&sink), then, "an envelope or content left in clear after the swap returned");
     let arrived = sink.arrived().len();
     let queued = usize::try_from(running.spool.stats().await.expect("stats").messages).expect("a count");

@@ -11,7 +11,7 @@ use crate::peer::mix::{self, Message};
 use crate::peer::sink::{Arrived, Manner, Sink};
 use crate::peer::site::{IDENTITY, OPPORTUNISTIC, QUICK, Site, outbound};
 use crate::peer::source::Source;
-use crate::peer::{LONG, eventually, within};
+use crate::peer::{LONG, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_messages_sealed_both_ways_keep_every_octet() {
@@ -339,15 +339,10 @@ async fn a_message_of_a_hundred_mebibytes_costs_little_memory() {
         .content
         .extend(b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n".repeat(1_638_400));
     let sent = large.clone();
+    daemon.forget_most_resident();
     let sending = tokio::spawn(async move { source.send_all(vec![sent]).await });
-    let mut most = 0;
-    within("the large message", LONG * 2, async {
-        while sink.read(|log| log.arrived.len()) < 21 {
-            most = most.max(daemon.resident());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    sink.until("the large message", LONG * 2, |log| log.arrived.len() == 21).await;
+    let most = daemon.most_resident();
     sending.await.unwrap();
     mix::assert_same("large", &large.content, &sink.arrived()[20].content);
     // One session takes it in and one hands it on, each with its own TLS and buffers.
