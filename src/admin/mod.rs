@@ -36,7 +36,7 @@ pub use pace::{AdminPace, AdminPlace, REFUSAL_DELAY, retry_after};
 pub use serve::{ControlFault, ControlSocket};
 pub use settings::AdminSettings;
 pub use site::{AdminSite, MonitoringSource};
-pub use tcp::{AdminFault, AdminListener, AdminPlaces};
+pub use tcp::{AdminAddresses, AdminFault, AdminListener};
 pub use tokens::{BearerToken, Role, TokenFault, TokenLines, Tokens, random_hex};
 pub use tracked::TrackedStore;
 pub use view::{

@@ -31,12 +31,12 @@ use super::site::MonitoringSource;
 pub struct AdminListener {
     doors: Vec<AdminDoor>,
     /// Where they are.
-    pub listening: AdminPlaces,
+    pub listening: AdminAddresses,
 }
 
 /// Where the admin listener is reached.
 #[derive(Debug, Clone, Default)]
-pub struct AdminPlaces {
+pub struct AdminAddresses {
     /// Its addresses, with port 0 resolved.
     pub addresses: Vec<SocketAddr>,
     /// The path of its Unix socket.
@@ -66,7 +66,7 @@ impl AdminListener {
     /// The first [`AdminFault`].
     pub fn bind(settings: &AdminSettings) -> Result<Self, AdminFault> {
         let mut doors = Vec::new();
-        let mut listening = AdminPlaces { addresses: Vec::new(), socket: settings.socket.clone() };
+        let mut listening = AdminAddresses { addresses: Vec::new(), socket: settings.socket.clone() };
         for address in &settings.addresses {
             let bound = AdminDoor::at_port(*address);
             let (door, at) = bound.map_err(|fault| AdminFault::Port(*address, fault))?;

@@ -77,7 +77,7 @@ use self::pickup::Pickup;
 use self::reporting::{ReportDesk, ReportStart};
 use self::stamping::StampClerk;
 use crate::admin::{
-    AdminListener, AdminPlaces, Alarms, Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure,
+    AdminAddresses, AdminListener, Alarms, Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure,
     TrackedStore,
 };
 use crate::config::Config;
@@ -102,7 +102,7 @@ pub struct RelayDaemon {
     /// Name and address of each listener, with port 0 resolved.
     pub listening: Vec<(String, SocketAddr)>,
     /// Where the admin listener is reached.
-    pub admin: AdminPlaces,
+    pub admin: AdminAddresses,
     /// What the spool held at start.
     pub found: Stats,
     /// The messages on disk.
