@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct AdminPace {
     bearers: Mutex<HashMap<Arc<str>, BearerPace>>,
-    wrong: Mutex<AdminPlaces>,
+    wrong: Mutex<RequestPlaces>,
 }
 
 /// What a bearer has asked lately.
@@ -17,12 +17,12 @@ pub struct AdminPace {
 struct BearerPace {
     /// When all that he has asked would have been asked at the steady rate.
     even_at: Instant,
-    places: AdminPlaces,
+    places: RequestPlaces,
 }
 
 /// Places for requests: each that is taken is one more that shares this.
 #[derive(Debug, Default)]
-struct AdminPlaces(Arc<()>);
+struct RequestPlaces(Arc<()>);
 
 /// The place of a request that is answered; it is free again when this is dropped.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Default for AdminPace {
 
 impl BearerPace {
     fn at(now: Instant) -> Self {
-        Self { even_at: now, places: AdminPlaces::default() }
+        Self { even_at: now, places: RequestPlaces::default() }
     }
 
     fn rests(&self, now: Instant) -> bool {
@@ -82,7 +82,7 @@ impl BearerPace {
     }
 }
 
-impl AdminPlaces {
+impl RequestPlaces {
     fn taken(&self) -> usize {
         Arc::strong_count(&self.0).saturating_sub(1)
     }
