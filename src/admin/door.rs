@@ -5,16 +5,22 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
+use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
 /// A bound socket of the admin listener.
 pub(super) enum AdminDoor {
     Port(TcpListener),
-    Socket { socket: UnixListener, _file: SocketFile },
+    /// The file comes first: it is removed while the socket still listens, so that no successor takes it for one that is dead.
+    Socket {
+        _file: SocketFile,
+        socket: UnixListener,
+    },
 }
 
 /// The file of a Unix socket; removed when dropped.
@@ -58,11 +64,25 @@ fn clear(path: &Path) -> io::Result<()> {
         }
         Ok(_) => {}
     }
-    match StdUnixStream::connect(path) {
-        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
-        Err(dead) if dead.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(fault) => Err(fault),
+    match knock(path) {
+        // A process that does not accept has its queue full: it is there all the same.
+        Ok(()) | Err(Errno::AGAIN) => {
+            Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there"))
+        }
+        Err(Errno::CONNREFUSED) => fs::remove_file(path),
+        Err(fault) => Err(fault.into()),
     }
+}
+
+/// Whether somebody listens, without waiting for an answer.
+fn knock(path: &Path) -> Result<(), Errno> {
+    let socket = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+        None,
+    )?;
+    connect(&socket, &SocketAddrUnix::new(path)?)
 }
 
 impl Drop for SocketFile {
@@ -92,6 +112,10 @@ mod tests {
         assert_eq!(mode & 0o777, 0o660);
         assert_eq!(kind(&path), Some(io::ErrorKind::AddrInUse));
         assert!(path.exists(), "that of the other one stays");
+        // One that accepts nobody, and whose queue is full.
+        let crowd: Vec<_> = std::iter::from_fn(|| knock(&path).ok()).take(100_000).collect();
+        assert!(!crowd.is_empty());
+        assert_eq!(kind(&path), Some(io::ErrorKind::AddrInUse));
         drop(door);
         assert!(!path.exists());
         assert_eq!(kind(&folder.path().join("none/admin.sock")), Some(io::ErrorKind::NotFound));

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::http::Request;
@@ -50,13 +50,24 @@ pub enum AdminFault {
     #[error("[admin] cannot listen on {0}: {1}; see whether another server has the address")]
     Port(SocketAddr, io::Error),
     /// A path.
-    #[error("[admin] cannot make the socket {}: {source}; see whether its folder is there and may be written", path.display())]
+    #[error("[admin] cannot make the socket {}: {source}; {}", path.display(), advice(source))]
     Socket {
         /// The path.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
+}
+
+/// What to do where a socket can't be made.
+fn advice(fault: &io::Error) -> &'static str {
+    if fault.kind() == io::ErrorKind::AddrInUse {
+        "end that process, or choose another path"
+    } else if fault.kind() == io::ErrorKind::AlreadyExists {
+        "remove it, or choose another path"
+    } else {
+        "its folder must be there, and the daemon's user must be able to write it"
+    }
 }
 
 impl AdminListener {
@@ -129,7 +140,7 @@ impl Gatekeeper {
             };
             let Some(place) = self.place().await else { continue };
             let (router, end) = (self.router.clone(), self.stop.child_token());
-            let number = lock(&self.book).enter(end.clone());
+            let number = lock(&self.book).enter(Instant::now(), end.clone());
             let guest = Arc::new(AdminGuest { number, book: Arc::clone(&self.book) });
             self.tracker.spawn(async move {
                 serve(stream, router, (guest, end)).await;
@@ -139,13 +150,14 @@ impl Gatekeeper {
     }
 
     /// A place for a connection. If all are taken, whoever has not sent a whole request gives way, so that nobody keeps others out
-    /// by saying nothing. `None`: all are being answered, and the new one is closed at once, as mail needs the descriptors.
+    /// by saying nothing, and then whoever does not read the answer. `None`: all are being answered, and the new one is closed at
+    /// once, as mail needs the descriptors.
     async fn place(&self) -> Option<OwnedSemaphorePermit> {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             return Some(place);
         }
         self.monitored.crowded();
-        let displaced = lock(&self.book).displace()?;
+        let displaced = lock(&self.book).displace(Instant::now())?;
         displaced.cancel();
         tokio::select! {
             () = self.stop.cancelled() => None,
@@ -164,7 +176,7 @@ struct AdminGuest {
 
 impl AdminGuest {
     fn reach(&self, stage: GuestStage) {
-        lock(&self.book).reach(self.number, stage);
+        lock(&self.book).reach(self.number, Instant::now(), stage);
     }
 }
 
@@ -179,7 +191,8 @@ fn lock(book: &SharedBook) -> MutexGuard<'_, GuestBook<CancellationToken>> {
     book.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The body of a request, which tells the book when it is whole.
+/// The body of a request, which tells the book when it is whole, or when nobody wants more of it: a handler that has what it
+/// needs drops it, and carries the request out.
 struct HeardBody {
     body: Incoming,
     guest: Arc<AdminGuest>,
@@ -195,6 +208,12 @@ impl HeardBody {
     fn note(&self) {
         let stage = if self.body.is_end_stream() { GuestStage::Heard } else { GuestStage::Sending };
         self.guest.reach(stage);
+    }
+}
+
+impl Drop for HeardBody {
+    fn drop(&mut self) {
+        self.guest.reach(GuestStage::Heard);
     }
 }
 
@@ -235,7 +254,7 @@ async fn serve(
         let answer = routes.call(request.map(|body| HeardBody::new(body, Arc::clone(&guest))));
         async {
             let answer = answer.await;
-            guest.reach(GuestStage::Heard);
+            guest.reach(GuestStage::Answered);
             answer
         }
     });

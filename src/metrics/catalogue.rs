@@ -183,7 +183,7 @@ declare! {
     ADMIN_LIMITED: Counter = "sealpost_admin_requests_limited", [],
         "Requests to the admin listener that were refused since the bearer of their token asks too much.";
     ADMIN_CROWDED: Counter = "sealpost_admin_connections_closed", [],
-        "Connections to the admin listener that were closed before they had sent a whole request, because all were taken.";
+        "Connections to the admin listener that were closed because all were taken: no whole request had come, or the answer was not read.";
     GENERATION: Gauge = "sealpost_config_generation", [],
         "The generation of the connector table in effect; each reload and override adds one.";
     RELOAD_OK: Gauge = "sealpost_config_last_reload_successful", [],

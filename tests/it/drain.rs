@@ -4,14 +4,18 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
+use crate::console::OPERATOR;
+use crate::peer::browser::WebRequest;
 use crate::peer::client::Client;
 use crate::peer::daemon::{Daemon, NAME};
 use crate::peer::mint::Kind;
 use crate::peer::mix;
 use crate::peer::sink::{End, Manner, SILENCE, Sink};
-use crate::peer::site::{ANYONE, LISTENER, OPPORTUNISTIC, Site, outbound};
+use crate::peer::site::{ADMIN, ANYONE, LISTENER, OPPORTUNISTIC, Site, outbound};
 use crate::peer::source::Source;
 use crate::peer::{LONG, eventually};
 
@@ -105,6 +109,36 @@ async fn a_reload_waits_for_its_own_and_the_next_ones_do_not() {
     assert_eq!(answer["drained"], drained, "{answer}");
     sink.messages(1).await;
     Arc::into_inner(daemon).unwrap().stop().await;
+}
+
+/// A request whose body nobody needs is carried out all the same, however many others connect and say nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_over_the_admin_listener_gives_way_to_nobody() {
+    let site = Site::new();
+    site.write_tokens(&format!("operator ada {OPERATOR}\n"));
+    let sink = Sink::start(Manner::clear()).await;
+    let out = outbound("out", "*", sink.address, OPPORTUNISTIC);
+    site.configure_all(&format!("{ADMIN}{DRAIN_LONG}{LISTENER}{ANYONE}{out}"));
+    let daemon = Daemon::start(&site.home).await;
+    let mut client = in_content(&daemon).await;
+    site.configure_all(&format!("{ADMIN}{DRAIN_LONG}{LISTENER}{}{out}", sealed()));
+    let at = daemon.at("admin");
+    let request =
+        WebRequest::new("POST", "/api/v1/reload").bearer(OPERATOR).json(Some(serde_json::json!({})));
+    let reload = tokio::spawn(request.to(at));
+    draining(&daemon).await;
+    let mut crowd = Vec::new();
+    for _ in 0..80 {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        let _ = stream.write_all(b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nt").await;
+        crowd.push(stream);
+    }
+    assert_eq!(WebRequest::new("GET", "/health").to(at).await.status, 200);
+    assert!(!reload.is_finished(), "the reload gave way");
+    client.write(b".\r\n").await.unwrap();
+    assert_eq!(client.reply().await.code, 250);
+    assert_eq!(reload.await.unwrap().json()["drained"]["ended"], 1);
+    daemon.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
