@@ -86,6 +86,15 @@ fn what_was_altered_is_named() {
         ("DELETE FROM event_1", "2026-11-20: events 1 to 8 were removed"),
         ("DROP TABLE event_1; DELETE FROM part WHERE part = 1", "2026-11-20: events 1 to 8 were removed"),
         ("DROP TABLE event_1", "2026-11-20: events 1 to 8 were removed"),
+        ("ALTER TABLE event_1 DROP COLUMN data", "2026-11-20: events 1 to 8 were removed"),
+        (
+            "INSERT INTO part (part, day, first_seq, last_seq, first_at, last_at, sealed) VALUES (4, 20780, 28, 30, 0, 0, 1)",
+            "2026-11-23: events 28 to 30 were removed",
+        ),
+        (
+            "INSERT INTO part (part, day, first_seq, last_seq, first_at, last_at) VALUES (4, 20780, 28, 30, 0, 0)",
+            "2026-11-23: events 28 to 30 were removed",
+        ),
         (
             "INSERT INTO event_1 (seq, at, kind, data) VALUES (0, 1, 16, '{}')",
             "2026-11-20: it has event 0, which belongs to another place: days were exchanged",
@@ -171,6 +180,39 @@ fn whatever_stands_in_a_column_is_named_and_stops_no_verification() {
             }
         }
     }
+}
+
+#[test]
+fn a_record_goes_on_whatever_was_altered_in_it() {
+    for sql in [
+        "UPDATE statement SET text = x'00' WHERE number = 1",
+        "UPDATE statement SET text = x'00' WHERE number = 9",
+        "UPDATE statement SET text = x'00'",
+        "UPDATE part SET day = 'x', closed = 0 WHERE part = 1",
+        "UPDATE part SET day = 'x' WHERE part = 1",
+        "UPDATE part SET first_seq = 'x', last_seq = 'x' WHERE part = 2",
+    ] {
+        let broken = after_a_restart(sql);
+        assert!(!broken.is_empty() || sql.contains("first_seq"), "{sql}");
+        let folder = tempfile::tempdir().expect("a folder");
+        write_days(folder.path(), DAYS);
+        tamper(folder.path(), sql);
+        prune_all(folder.path(), 20_777 + 91);
+    }
+}
+
+/// An event refers to it.
+#[test]
+fn decisions_that_are_gone_are_missed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_overrides(folder.path(), &[(20_777, 2)], "bank");
+    tamper(folder.path(), "DROP TABLE decision");
+    let found = verified(folder.path());
+    assert!(
+        found.breaks.iter().any(|one| one.to_string().contains("event 1 was altered")),
+        "{:?}",
+        found.breaks
+    );
 }
 
 #[test]

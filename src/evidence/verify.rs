@@ -277,6 +277,10 @@ impl Verification {
             Ok::<(), rusqlite::Error>(())
         })?;
         walk.end();
+        // No statement speaks of it, and its own row says that there was something.
+        if walk.events == 0 && place.stated.is_none_or(|one| one.seals.is_empty()) && size(part) > 0 {
+            walk.removed(part.first_seq, part.last_seq);
+        }
         verdict.events = verdict.events.saturating_add(walk.events);
         verdict.sealed = verdict.sealed.saturating_add(walk.sealed);
         if place.is_last && part.is_sealed {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::code::{signed, unsigned};
 use super::keyring::KeyRing;
@@ -176,7 +176,7 @@ impl StatementLedger {
         let (first, sealed): (Option<i64>, Option<i64>) = connection.query_row(
             "SELECT MIN(MAX(first_seq, ?1)), MIN(CASE WHEN sealed THEN MAX(first_seq, ?1) END) FROM part WHERE last_seq >= ?1",
             [covered.saturating_add(1)],
-            |row| Ok((row.get(0)?, row.get(1)?)),
+            |row| Ok((row.get(0).unwrap_or_default(), row.get(1).unwrap_or_default())),
         )?;
         let (Some(first), end) = (first, sealed.unwrap_or(next_seq)) else { return Ok(()) };
         if first >= end {
@@ -246,7 +246,7 @@ pub(super) fn keep_stamps(connection: &Connection, made: &[(WantedStamp, Vec<u8>
         let number = signed(wanted.statement);
         let text: Option<String> = connection
             .prepare_cached("SELECT text FROM statement WHERE number = ?1")?
-            .query_row([number], |row| row.get(0))
+            .query_row([number], |row| Ok(text_in(row, 0)))
             .optional()?;
         if text.is_some_and(|text| Hash::of(text.as_bytes()) == wanted.hash) {
             connection
@@ -265,7 +265,7 @@ fn without_stamp(connection: &Connection) -> rusqlite::Result<Vec<WantedStamp>> 
         ) ORDER BY number",
     )?;
     let rows = statement.query_map(params![CLOSED, WITHOUT_STAMP_MAX], |row| {
-        let (number, text): (i64, String) = (row.get(0)?, row.get(1)?);
+        let (number, text): (i64, String) = (row.get(0)?, text_in(row, 1));
         let statement = unsigned(number);
         Ok(WantedStamp { statement, hash: Hash::of(text.as_bytes()) })
     })?;
@@ -276,7 +276,7 @@ fn without_stamp(connection: &Connection) -> rusqlite::Result<Vec<WantedStamp>> 
 fn last_statement(connection: &Connection) -> rusqlite::Result<Option<(u64, Hash)>> {
     connection
         .query_row("SELECT number, text FROM statement ORDER BY number DESC LIMIT 1", [], |row| {
-            let (number, text): (i64, String) = (row.get(0)?, row.get(1)?);
+            let (number, text): (i64, String) = (row.get(0)?, text_in(row, 1));
             Ok((unsigned(number), Hash::of(text.as_bytes())))
         })
         .optional()
@@ -331,8 +331,13 @@ fn last_about(
 ) -> rusqlite::Result<Option<Statement>> {
     let sql = format!("SELECT text FROM statement WHERE {which} ORDER BY number DESC LIMIT 1");
     let found: Option<String> =
-        connection.prepare_cached(&sql)?.query_row(values, |row| row.get(0)).optional()?;
+        connection.prepare_cached(&sql)?.query_row(values, |row| Ok(text_in(row, 0))).optional()?;
     Ok(found.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+/// A text, as it is. Whoever altered it may have left none there: that must not keep the record from going on.
+fn text_in(row: &Row<'_>, column: usize) -> String {
+    row.get(column).unwrap_or_default()
 }
 
 fn seal_in(statement: Statement) -> Option<(PartSeal, bool)> {

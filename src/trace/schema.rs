@@ -134,14 +134,9 @@ pub(super) fn has_leaves(connection: &Connection, part: i64) -> rusqlite::Result
     )
 }
 
-/// Whether the table with the events of a part is gone while the part is there: upkeep removes both together.
-pub(super) fn lacks_events(connection: &Connection, part: i64) -> rusqlite::Result<bool> {
-    connection.query_row(
-        "SELECT EXISTS (SELECT 1 FROM part WHERE part = ?1)
-            AND NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?2)",
-        (part, format!("event_{part}")),
-        |row| row.get(0),
-    )
+/// Whether there is such a part.
+pub(super) fn has_part(connection: &Connection, part: i64) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM part WHERE part = ?1)", [part], |row| row.get(0))
 }
 
 /// Drops the tables of a part.

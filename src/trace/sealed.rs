@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::aside::is_damage;
 use super::code::{signed, unsigned};
 use super::leaf::StoredEvent;
 use super::reader::TraceReader;
@@ -82,7 +83,10 @@ impl TraceReader {
         }
         let one = |order: &str| -> rusqlite::Result<Option<String>> {
             let sql = format!("SELECT text FROM statement ORDER BY number {order} LIMIT 1");
-            self.connection().prepare_cached(&sql)?.query_row([], |row| row.get(0)).optional()
+            self.connection()
+                .prepare_cached(&sql)?
+                .query_row([], |row| Ok(row.get(0).unwrap_or_default()))
+                .optional()
         };
         let (Some(first), Some(last)) = (one("ASC")?, one("DESC")?) else { return Ok(None) };
         let hash = Hash::of(last.as_bytes());
@@ -125,19 +129,20 @@ impl TraceReader {
     }
 }
 
-/// Every event of a part, in order: none, where the part has lost its table. What is not of the type that was stored has an
+/// Every event of a part, in order: none, where the part has lost its table, or a column of it. What is not of the type that was stored has an
 /// empty line, which has no event's hash.
 pub(super) fn part_lines<E: From<rusqlite::Error>>(
     connection: &Connection,
     number: i64,
     mut see: impl FnMut(RecordedLine<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    if schema::lacks_events(connection, number)? {
-        return Ok(());
-    }
     let leaf = if schema::has_leaves(connection, number)? { "leaf" } else { "NULL" };
     let sql = format!("SELECT seq, at, kind, id, decision, data, {leaf} FROM event_{number} ORDER BY seq");
-    let mut statement = connection.prepare(&sql)?;
+    let mut statement = match connection.prepare(&sql) {
+        // Upkeep removes a part and its table together: this was somebody else.
+        Err(fault) if is_damage(&fault) && schema::has_part(connection, number)? => return Ok(()),
+        prepared => prepared?,
+    };
     let mut rows = statement.query([])?;
     let (mut decisions, mut line) = (DecisionTexts::new(), String::new());
     while let Some(row) = rows.next()? {
@@ -212,8 +217,12 @@ fn text_of<'a>(
     let found = match known.entry(number) {
         Entry::Occupied(known) => known.into_mut(),
         Entry::Vacant(place) => {
-            let text: Option<String> = connection
-                .prepare_cached("SELECT data FROM decision WHERE decision = ?1")?
+            let mut statement =
+                match connection.prepare_cached("SELECT data FROM decision WHERE decision = ?1") {
+                    Err(fault) if is_damage(&fault) => return Ok(None),
+                    prepared => prepared?,
+                };
+            let text: Option<String> = statement
                 .query_row(params![number], |row| Ok(row.get(0).unwrap_or_default()))
                 .optional()?
                 .flatten();

@@ -147,9 +147,10 @@ fn open_part(connection: &Connection, after: i64) -> rusqlite::Result<Option<Par
             |row| {
                 Ok(PartSpan {
                     number: row.get(0)?,
-                    day: row.get(1)?,
-                    first_seq: row.get(2)?,
-                    last_seq: row.get(3)?,
+                    // What is no number is not what was stated, so that the part is found altered, and others go on.
+                    day: row.get(1).unwrap_or_default(),
+                    first_seq: row.get(2).unwrap_or_default(),
+                    last_seq: row.get(3).unwrap_or_default(),
                 })
             },
         )

@@ -23,7 +23,7 @@ impl Store {
         let parts: Vec<(i64, i64)> = self
             .connection
             .prepare_cached("SELECT part, day FROM part WHERE part <> ?1 ORDER BY part")?
-            .query_map([written], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_map([written], |row| Ok((row.get(0)?, row.get(1).unwrap_or_default())))?
             .collect::<rusqlite::Result<_>>()?;
         if let Some(part) = self.oldest_over(&parts, cutoff)? {
             self.forget_part(part, (settings, now), RemovalCause::Age)?;
@@ -115,8 +115,10 @@ impl Store {
             draft.put(&transaction)?;
         }
         schema::drop_part(&transaction, part)?;
-        let first: Option<i64> =
-            transaction.query_row("SELECT MIN(day) FROM part", [], |row| row.get(0)).optional()?.flatten();
+        let first: Option<i64> = transaction
+            .query_row("SELECT MIN(day) FROM part", [], |row| Ok(row.get(0).unwrap_or_default()))
+            .optional()?
+            .flatten();
         let kept_since = first.unwrap_or(i64::MAX);
         transaction.execute("DELETE FROM decision WHERE day < ?1", [kept_since.min(now.day())])?;
         let sums_since = now.before(settings.keep.max(SUMS_KEPT)).day();
