@@ -198,7 +198,7 @@ async fn serve(config: Config, office: &Office) -> Result<ServiceEnd, Failure> {
     office.ending.at("sessions and deliveries");
     office.tell();
     // If the spool has failed, waiting clients get 451, and deliveries under way end.
-    let spool = running.stop().await;
+    let spool = running.stop(matches!(office.ending.cause(), Some(Cause::Broken | Cause::Lost(_)))).await;
     office.ending.at("the spool");
     // Read once the spool has closed: until then, finished deliveries are still recorded.
     let left = revive::Left::new(&data_dir, spool.unwritten());

@@ -176,7 +176,6 @@ impl Ground {
         let socket = ControlSocket::open(&config.control)?;
         let desk = monitor::bind(config)?;
         let pickup = Pickup::new(config.drop_dir(), &config.listen, &listening, &journal);
-        journal.record(&Event::Started { version: env!("CARGO_PKG_VERSION") });
         Ok(Self { spool, tracking, metrics, journal, bound, listening, socket, desk, pickup })
     }
 }
@@ -446,6 +445,7 @@ fn serve(
     intake: &CancellationToken,
     vitals: &Vitals,
 ) -> Result<TaskTracker, StartFault> {
+    shared.journal.record(&Event::Started { version: env!("CARGO_PKG_VERSION") });
     let listen::ServingListeners { sessions, loops } = listen::serve(bound, shared, intake)?;
     loops.into_iter().for_each(|one| vitals.adopt("an accept loop", one));
     Ok(sessions)
@@ -512,8 +512,9 @@ impl RelayDaemon {
     }
 
     /// Stops within five seconds: no new mail is accepted, sessions in progress finish or get 421,
-    /// deliveries finish or stay in the queue. Returns the spool for what it still has to report.
-    pub async fn stop(self) -> Arc<dyn Spool> {
+    /// deliveries finish or stay in the queue. Returns the spool for what it still has to report. The record says that it
+    /// was stopped in order if that is so, and no fault was the cause.
+    pub async fn stop(self, is_fault: bool) -> Arc<dyn Spool> {
         self.vitals.stopping();
         self.intake.cancel();
         self.stop.cancel();
@@ -532,12 +533,15 @@ impl RelayDaemon {
             let _ended = self.watching.await;
             let _written = tokio::task::spawn_blocking(move || self.protocol.flush(PROTOCOL_PATIENCE)).await;
         };
-        if tokio::time::timeout(GRACE, graceful).await.is_err() {
+        let is_in_time = tokio::time::timeout(GRACE, graceful).await.is_ok();
+        if !is_in_time {
             tracing::warn!(
                 "some sessions did not end in time; what they had not been acknowledged stays with their clients"
             );
         }
-        self.reloader.journal().record(&Event::Stopped);
+        if is_in_time && !is_fault {
+            self.reloader.journal().record(&Event::Stopped);
+        }
         if let Some(tracking) = self.tracking {
             let stopping = tokio::task::spawn_blocking(move || tracking.stop(TRACKING_GRACE));
             if stopping.await.is_err() {

@@ -50,7 +50,7 @@ pub async fn run(options: LabOptions) -> Result<LabResult, LabFault> {
     if let (true, Ok(result)) = (options.keep, &played) {
         keep::until_interrupted(&stage, result, options.json).await;
     }
-    running.stop().await;
+    running.stop(false).await;
     played
 }
 

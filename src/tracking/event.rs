@@ -259,7 +259,7 @@ pub enum Event<'a> {
         /// The version of the program.
         version: &'a str,
     },
-    /// The relay stops in order: nothing happens after it until it is started again.
+    /// The relay was asked to stop, and all that was under way has ended: nothing happens after it until it is started again.
     Stopped,
     /// An operator changed a queued message.
     Handled {

@@ -35,7 +35,7 @@ async fn nothing_leaves_in_clear_after_a_tighter_table_is_in_force() {
     let queued = usize::try_from(running.spool.stats().await.expect("stats").messages).expect("a count");
     assert!(arrived < acknowledged, "the swap came too late to show anything");
     assert_eq!(arrived + queued, acknowledged, "each acknowledged message is delivered or queued");
-    running.stop().await;
+    running.stop(false).await;
 }
 
 fn rest(sink: &Sink, tls: &str) -> String {

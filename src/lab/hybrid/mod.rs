@@ -57,6 +57,6 @@ pub async fn run(options: LabOptions) -> Result<HybridResult, LabFault> {
         println!("{}", if options.json { result.to_json() } else { result.table() });
         desk::until_interrupted(&stage, &gateway).await;
     }
-    running.stop().await;
+    running.stop(false).await;
     played
 }

@@ -56,7 +56,7 @@ pub async fn run(options: TourOptions, mut say: impl FnMut(&str) -> io::Result<(
             _closed = play(&stage, &running, pace, &mut say) => {}
         }
     }
-    running.stop().await;
+    running.stop(false).await;
     drop(stage);
     Ok(())
 }
