@@ -47,6 +47,15 @@ impl<'a> ClientDoors<'a> {
         Self { all: listeners.iter().filter(is_one).collect(), named, some_offer }
     }
 
+    /// Where something has to be written so that these fit.
+    fn place(&self, listeners: &[&Listener]) -> &'static str {
+        match (listeners, self.named) {
+            ([_], _) => "the [[listener]]",
+            (_, true) => "each [[listener]]",
+            (_, false) => "one [[listener]]",
+        }
+    }
+
     fn with_tls(&self) -> impl Iterator<Item = &'a Listener> {
         self.all.iter().copied().filter(|one| one.tls != ListenerTls::Off)
     }
@@ -64,8 +73,9 @@ fn without_tls(entry: &InboundEntry, doors: &ClientDoors<'_>, report: &mut Repor
         return;
     }
     let words = format!(
-        "{} no TLS, so nobody can fulfil tls = \"forced\"; write tls = \"required\" at one of them, or name another",
-        in_words(&doors.all, "offers", "offer")
+        "{} no TLS, so nobody can fulfil tls = \"forced\"; write tls = \"starttls\" at {}, or name another",
+        in_words(&doors.all, "offers", "offer"),
+        if doors.all.len() == 1 { "it" } else { "one of them" }
     );
     report.warn(entry.place("listeners").unwrap_or_default(), words);
 }
@@ -77,9 +87,13 @@ fn no_hybrid(entry: &InboundEntry, forced: &Forced, doors: &ClientDoors<'_>, rep
     }
     let unfit = doors.unfit(|one| one.profile.is_none_or(Profile::has_hybrid));
     if !unfit.is_empty() {
+        let (written, change) = match unfit.as_slice() {
+            [_] => ("the profile written at it", "it"),
+            _ => ("the profiles written at them", "these"),
+        };
         let words = format!(
-            "nobody can fulfil this there: {} no post-quantum group, by the profile written at it; change the profile of the \
-             [[listener]], or write key_exchange = \"any\"",
+            "nobody can fulfil this there: {} no post-quantum group, by {written}; change {change}, or write \
+             key_exchange = \"any\"",
             in_words(&unfit, "has", "have")
         );
         report.warn(entry.place("key_exchange").unwrap_or_default(), words);
@@ -98,8 +112,15 @@ fn held_to(
         let words = if doors.named {
             format!(
                 "{} not limited to {profile}: a client may agree on more there, and its mail is then refused although it could \
-                 conform; write profile = \"{profile}\" at the [[listener]], or leave it out of listeners",
-                in_words(&looser, "is", "are")
+                 conform; write profile = \"{profile}\" at {}{}",
+                in_words(&looser, "is", "are"),
+                doors.place(&looser),
+                match looser.as_slice() {
+                    // Without any name the connector would take mail on each listener.
+                    all if all.len() == doors.with_tls().count() => "",
+                    [_] => ", or leave it out of listeners",
+                    _ => ", or leave them out of listeners",
+                }
             )
         } else {
             format!(
