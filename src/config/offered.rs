@@ -20,7 +20,7 @@ pub(super) fn find(file: &schema::File, checked: &CheckedFile, report: &mut Repo
             continue;
         }
         if let Some(forced) = connector.forced() {
-            let doors = ClientDoors::of(connector, &checked.listen.listeners);
+            let doors = ClientDoors::of(connector, checked);
             without_tls(entry.get_ref(), &doors, report);
             no_hybrid(entry.get_ref(), forced, &doors, report);
             if let Some((profile, place)) = forced.profile.zip(entry.get_ref().place("profile")) {
@@ -37,14 +37,29 @@ struct ClientDoors<'a> {
     named: bool,
     /// Whether others offer TLS; that none does is said elsewhere.
     some_offer: bool,
+    /// The other connectors that take mail without TLS.
+    open: Vec<&'a Inbound>,
 }
 
 impl<'a> ClientDoors<'a> {
-    fn of(connector: &Inbound, listeners: &'a [Listener]) -> Self {
-        let named = !connector.listeners.is_empty();
-        let is_one = |one: &&Listener| !named || connector.listeners.iter().any(|name| **name == one.name);
+    fn of(connector: &Inbound, checked: &'a CheckedFile) -> Self {
+        let listeners = &checked.listen.listeners;
         let some_offer = listeners.iter().any(|one| one.tls != ListenerTls::Off);
-        Self { all: listeners.iter().filter(is_one).collect(), named, some_offer }
+        let is_open =
+            |one: &&Inbound| one.name != connector.name && one.mode != Mode::Off && !one.is_enforced();
+        Self {
+            all: listeners.iter().filter(|one| is_at(connector, one)).collect(),
+            named: !connector.listeners.is_empty(),
+            some_offer,
+            open: checked.inbound.iter().filter(is_open).collect(),
+        }
+    }
+
+    /// Another connector whose clients one of these would turn away if it required TLS.
+    fn turned_away(&self, listeners: &[&Listener]) -> Option<&'a Inbound> {
+        let plain = |listener: &&&Listener| listener.tls == ListenerTls::StartTls;
+        let is_there = |one: &&Inbound| listeners.iter().filter(plain).any(|listener| is_at(one, listener));
+        self.open.iter().copied().find(is_there)
     }
 
     /// Where something has to be written so that these fit.
@@ -146,21 +161,36 @@ fn held_to(
         (false, _) => "how the handshake was signed",
         (true, true) => "the extended master secret, and how the handshake was signed",
     };
-    let needs_tls = secret && unheld.iter().any(|one| one.tls == ListenerTls::StartTls);
-    let needs_profile =
-        signature || unheld.iter().any(|one| one.profile.is_none_or(|other| !demands_secret(other)));
-    let keys = [
-        needs_profile.then(|| format!("profile = \"{profile}\"")),
-        needs_tls.then(|| "tls = \"required\"".to_owned()),
-    ];
-    let keys: Vec<String> = keys.into_iter().flatten().collect();
     let words = format!(
         "{profile} can't be enforced on sessions of TLS 1.2: {what} can't be seen at MAIL FROM, and {} what {profile} does not \
-         allow; write {} at the [[listener]], or min_version = \"1.3\" here",
+         allow; write min_version = \"1.3\" here, or {}",
         in_words(&unheld, "takes", "take"),
-        keys.join(" and ")
+        at_listeners(profile, (&unheld, secret, signature), doors)
     );
     report.warn(place, words);
+}
+
+/// What would have to be written at the listeners, and whom that would turn away.
+fn at_listeners(
+    profile: Profile,
+    (unheld, secret, signature): (&[&Listener], bool, bool),
+    doors: &ClientDoors<'_>,
+) -> String {
+    let place = doors.place(unheld);
+    if !secret || unheld.iter().all(|one| one.tls != ListenerTls::StartTls) {
+        return format!("profile = \"{profile}\" at {place}");
+    }
+    if let Some(other) = doors.turned_away(unheld) {
+        return format!(
+            "profile = \"{profile}\" and tls = \"required\" at a [[listener]] of its own, named in listeners: nobody without TLS \
+             is served at one with \"required\", and connector {} takes such mail at {}",
+            other.name,
+            if unheld.len() == 1 { "this one" } else { "these" }
+        );
+    }
+    let has_profile = !signature && unheld.iter().all(|one| one.profile.is_some_and(demands_secret));
+    let profile = if has_profile { String::new() } else { format!("profile = \"{profile}\" and ") };
+    format!("{profile}tls = \"required\" at {place}, where nobody without TLS is served then")
 }
 
 /// What of a TLS 1.2 session can't be seen once there is one.
@@ -179,6 +209,11 @@ fn unseen(profile: Profile, listener: &Listener) -> Vec<UnseenGap> {
     let schemes = offer(listener).schemes.iter().filter(|scheme| !scheme.starts_with("mldsa"));
     let others = schemes.into_iter().any(|scheme| !profile.table().offer.schemes.contains(scheme));
     secret.into_iter().chain(others.then_some(UnseenGap::Signature)).collect()
+}
+
+/// Whether a connector takes mail on a listener.
+fn is_at(connector: &Inbound, listener: &Listener) -> bool {
+    connector.listeners.is_empty() || connector.listeners.iter().any(|name| **name == listener.name)
 }
 
 fn demands_secret(profile: Profile) -> bool {

@@ -40,7 +40,9 @@ pub(super) const PROFILE_MORE: &str = "A profile is a dated table of suites, gro
      `min_version = \"1.3\"` and, where the profile has hybrid groups, `key_exchange` can narrow it further. Errors: \
      `min_version = \"1.2\"`, which each profile says already; `key_exchange` with a profile that has no hybrid group. Warnings: a \
      listener that the connector names, or each one if it names none, lets clients agree on more, so that they are refused although \
-     they could conform; or it takes TLS 1.2 with what can't be seen later (the extended master secret, how the handshake was signed).";
+     they could conform; or it takes TLS 1.2 with what can't be seen later (the extended master secret, how the handshake was signed). \
+     `min_version = \"1.3\"` ends the latter. Otherwise the connector needs a `[[listener]]` of its own, named in `listeners`, with the \
+     profile and mostly `tls = \"required\"`: nobody without TLS is served there, so mail from the Internet needs another.";
 
 pub(super) const PROFILE_OUT_MORE: &str = "A profile is a dated table of suites, groups, signatures, key sizes and validity (docs/profiles.md). It limits what we \
      offer. With forced TLS, what was agreed on is judged too, and the certificate: where a chain is required, the peer's \
