@@ -6,7 +6,7 @@ use axum::Form;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use maud::html;
+use maud::{Markup, html};
 
 use super::door::is_ours;
 use super::fields::{FormFields, value};
@@ -48,7 +48,7 @@ pub(super) async fn confirm(
         @if let Some(surplus) = &surplus {
             p.warn role="alert" {
                 "These are " (surplus.words(chosen.len())) " that match" @if query.is_continued() { " from that page on" } ": one action takes no more. The others stay as they are; "
-                code { "sealpost queue " (name) } " with the same filter takes them all."
+                (for_the_rest(&query, name, &chosen))
             }
         }
         p.requirement { (count(chosen.len(), "message")) " for " (count(recipients, "recipient")) @if let Some(of) = lanes(&chosen) { ": " (of) } "." }
@@ -70,6 +70,14 @@ pub(super) async fn confirm(
         }
     };
     page(&visitor, "/queue", &format!("{label}?"), &body)
+}
+
+/// How the messages are reached that one action does not take. The verb needs a filter, and knows no page to begin at.
+fn for_the_rest(query: &QueueQuery, name: &str, taken: &[MessageView]) -> Markup {
+    html! {
+        @if query.is_filtered() && !query.is_continued() { code { "sealpost queue " (name) } " with the same filter takes them all." }
+        @else if let Some(last) = taken.last() { "repeat it for the rest, from " a href=(query.next(&last.id.to_string())) { "the page after them" } " on." }
+    }
 }
 
 /// Does it.

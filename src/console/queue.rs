@@ -102,8 +102,13 @@ impl QueueQuery {
         !self.after.trim().is_empty()
     }
 
+    /// Whether it asks for some and not for all.
+    pub(super) fn is_filtered(&self) -> bool {
+        self.fields().iter().any(|(name, _)| *name != "after")
+    }
+
     /// The same query from a message on.
-    fn next(&self, after: &str) -> String {
+    pub(super) fn next(&self, after: &str) -> String {
         Self { after: after.to_owned(), ..self.clone() }.address()
     }
 }

@@ -273,6 +273,13 @@ async fn what_one_action_does_not_take_is_said_before_and_after() {
     let words = "500 messages are held until they are released; these were the first 500 of 1,002 messages that matched.";
     assert!(page.contains(words), "{page}");
 
+    // Of all there is no verb for the others, and from a later page on it would do more than was chosen.
+    let others = "The others stay as they are; repeat it for the rest, from <a href=\"/queue?";
+    let whole = [("action", "hold"), ("which", "matching")];
+    let asked_of_all = post(&scene, &operator, "/queue/confirm", &whole).await.body;
+    assert!(asked_of_all.contains("of 1,002 messages") && asked_of_all.contains(others), "{asked_of_all}");
+    assert!(!asked_of_all.contains("sealpost queue"), "{asked_of_all}");
+
     // From a later page on there are fewer, and what is left fits.
     let last = hidden.iter().rfind(|(name, _)| *name == "id").unwrap().1;
     let page = scene.page(&format!("/queue?connector=bank&after={last}"), &operator).await;
@@ -284,6 +291,10 @@ async fn what_one_action_does_not_take_is_said_before_and_after() {
         "{}",
         asked.body
     );
+    assert!(asked.body.contains(others) && !asked.body.contains("sealpost queue"), "{}", asked.body);
+    let rest = asked.body.split_once("from <a href=\"").unwrap().1.split('"').next().unwrap();
+    let page = scene.page(&rest.replace("&amp;", "&"), &operator).await;
+    assert_eq!(page.matches("name=\"id\"").count(), 2, "{page}");
     scene.daemon.ask(&["queue", "remove", "--recipient", "eve@bank.test"]).await;
     let few = mix::plain("few", 500, 100, "ada@a.test", "ann@bank.test");
     Source::clear(scene.daemon.at("in"), 4).send_all(few).await;
