@@ -1,5 +1,5 @@
-//! What somebody typed into a form whose session had ended: it goes through the login, and the form has it again if the same bearer
-//! comes back. It does nothing by itself, and nobody else is shown it.
+//! What somebody typed into a form whose session had ended: it goes through the login, and the form has it again if he comes
+//! back with a token of the same name. It does nothing by itself, and is shown to no token of another name.
 
 use maud::{Markup, html};
 

@@ -101,14 +101,14 @@ impl ConsoleSessions {
         Some(Visitor { token, seal, key, notice: None, kept: None })
     }
 
-    /// Has a session that has just begun go on with what was typed before it. What another bearer typed is left out, which the first
-    /// page says.
+    /// Has a session that has just begun go on with what was typed before it. What was typed with a token
+    /// of another name is left out, which the first page says.
     pub(super) fn go_on(&self, cookie: &str, page: &str, kept: KeptForm) {
         if let Some(session) = self.lock().get_mut(&key(cookie.as_bytes())) {
             if *session.token.name == *kept.bearer {
                 session.kept = Some((page.to_owned(), Arc::new(kept)));
             } else {
-                session.notice = Some(ActionNotice::new(OF_ANOTHER));
+                session.notice = Some(ActionNotice::new(OF_ANOTHER_NAME));
             }
         }
     }
@@ -175,7 +175,8 @@ fn key(cookie: &[u8]) -> SessionKey {
     Sha256::digest(cookie).into()
 }
 
-const OF_ANOTHER: &str = "what was typed before the login is of another bearer, and is not shown";
+const OF_ANOTHER_NAME: &str =
+    "what was typed before the login was typed with a token of another name, and is not shown";
 const SESSIONS_MAX: usize = 64;
 const TOKEN_SESSIONS_MAX: usize = 8;
 const IDLE_MAX: Duration = Duration::from_secs(30 * 60);
@@ -259,7 +260,7 @@ mod tests {
         );
         assert_eq!((sessions.take_kept(&ada, "/explain"), sessions.take_notice(&ada)), (None, None));
         assert_eq!(sessions.take_kept(&eve, "/explain"), None);
-        assert_eq!(sessions.take_notice(&eve), Some(ActionNotice::new(OF_ANOTHER)));
+        assert_eq!(sessions.take_notice(&eve), Some(ActionNotice::new(OF_ANOTHER_NAME)));
     }
 
     #[test]

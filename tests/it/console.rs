@@ -427,12 +427,14 @@ async fn what_was_typed_outlives_the_session_for_whoever_typed_it() {
     assert!(again.contains("Your session had ended before this was answered") && !again.contains("verdict"));
     assert!(!scene.page("/explain", &ours).await.contains("a draft with"));
 
-    // Another bearer at the same browser sees nothing of it, but that there was something.
+    // A token of another name at the same browser sees nothing of it, but that there was something.
     let theirs = cookie(&log_in(OPERATOR, "").await);
     let shown = scene.page("/explain", &theirs).await;
     assert!(!shown.contains("a draft with") && !shown.contains("eve@bank.test"), "{shown}");
     assert!(
-        shown.contains("What was typed before the login is of another bearer, and is not shown."),
+        shown.contains(
+            "What was typed before the login was typed with a token of another name, and is not shown."
+        ),
         "{shown}"
     );
     // Nor does a form of an earlier session show anything in one of somebody else; in one of his own it is there again.
