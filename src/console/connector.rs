@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 
 use super::chart::{DayOfMail, bars};
@@ -25,13 +25,24 @@ pub(super) async fn show(
     visitor: Visitor,
     Path(name): Path<String>,
 ) -> Response {
+    let again = visitor.kept.is_some().then_some(LOST);
+    shown(&console, &visitor, &name, (StatusCode::OK, again)).await
+}
+
+/// The same, with what is said first: that a form was not acted on, and is to be sent again.
+pub(super) async fn shown(
+    console: &Console,
+    visitor: &Visitor,
+    name: &str,
+    (status, again): (StatusCode, Option<&str>),
+) -> Response {
     let connectors = console.control.connectors().await.connectors;
     let Some(connector) = connectors.iter().find(|one| *one.name == *name) else {
-        return failed(&visitor, StatusCode::NOT_FOUND, "No connector of this name is in effect.");
+        return failed(visitor, StatusCode::NOT_FOUND, "No connector of this name is in effect.");
     };
     let now = Clock::wall();
     let (from, to) = (now.day().saturating_sub(DAYS), now.day());
-    let of_it = name.clone();
+    let of_it = name.to_owned();
     let tracked = console.tracked(move |reader| {
         let mut sums = reader.sums(from, to)?;
         sums.retain(|(key, _)| key.connector == of_it);
@@ -39,11 +50,11 @@ pub(super) async fn show(
     });
     let tracked = tracked.await;
     let is_outbound = connector.direction == Direction::Outbound;
-    let watched =
-        if is_outbound { Some(console.watched(&name, now.before(WATCHED_FOR)).await) } else { None };
+    let watched = if is_outbound { Some(console.watched(name, now.before(WATCHED_FOR)).await) } else { None };
     let body = html! {
-        div.card { (head(connector)) (deeds::forms(&visitor, connector, &format!("/connectors/{name}"))) }
-        @if is_outbound { (validation(&visitor, connector)) }
+        @if let Some(again) = again { p.bad role="alert" { (again) } }
+        div.card { (head(connector)) (deeds::forms(visitor, connector, &format!("/connectors/{name}"))) }
+        @if is_outbound { (validation(visitor, connector)) }
         (certificates(&connector.seen, now))
         @match &watched {
             None => {},
@@ -59,7 +70,8 @@ pub(super) async fn show(
             }
         }
     };
-    naming_its_origin(page(&visitor, "/partners", &format!("Connector {name}"), &body))
+    let page = page(visitor, "/partners", &format!("Connector {name}"), &body);
+    (status, naming_its_origin(page)).into_response()
 }
 
 fn head(connector: &ConnectorView) -> Markup {
@@ -212,6 +224,8 @@ fn day_of(text: &str) -> &str {
     text.split('T').next().unwrap_or(text)
 }
 
+/// What is said of a form that was sent after the end of its session.
+const LOST: &str = "Your session had ended before this was sent, and nothing was validated. Send it again.";
 const DAYS: i64 = 29;
 const WATCHED_FOR: Duration = Duration::from_secs(90 * 24 * 3_600);
 const HOSTS_MAX: usize = 50;

@@ -306,6 +306,12 @@ impl Visitor {
         Err(Refusal(StatusCode::FORBIDDEN, why.to_owned()))
     }
 
+    /// Whether a form that has not the seal of this session is of an earlier one of his: what he typed is shown again, and nothing
+    /// is done.
+    pub(super) fn has_typed(&self, bearer: &str, headers: &HeaderMap) -> bool {
+        bearer == &*self.token.name && !is_of_another_site(headers)
+    }
+
     /// Who asks, if he may change something and the form is his.
     pub(super) fn operator(&self, form: &SealForm) -> Result<Asker, Refusal> {
         self.may_act(&form.seal)
@@ -343,7 +349,7 @@ fn cookies<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'
 
 /// Whether a browser says that the page was of another site. It says so itself where the connection is secure; elsewhere it says
 /// where the page was from. Others than browsers say nothing.
-pub(super) fn is_of_another_site(headers: &HeaderMap) -> bool {
+fn is_of_another_site(headers: &HeaderMap) -> bool {
     if let Some(site) = headers.get("sec-fetch-site") {
         return site != "same-origin" && site != "none";
     }

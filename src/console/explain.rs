@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::door::{is_of_another_site, naming_its_origin};
+use super::door::naming_its_origin;
 use super::kept::KeptForm;
 use super::page::{author, page, refused, seal};
 use super::sessions::Visitor;
@@ -75,7 +75,7 @@ pub(super) async fn ask(
     Form(form): Form<ExplainForm>,
 ) -> Response {
     if let Err(fault) = visitor.has_seal(&form.seal) {
-        if form.bearer != *visitor.token.name || is_of_another_site(&headers) {
+        if !visitor.has_typed(&form.bearer, &headers) {
             return refused(&visitor, &fault);
         }
         // He has logged in again meanwhile: what he typed is not lost.

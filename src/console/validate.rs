@@ -8,8 +8,8 @@ use std::time::Duration;
 use axum::Form;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::unfold;
 use maud::{Markup, html};
@@ -17,6 +17,8 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use super::connector;
+use super::kept::{AUTHOR, KeptForm};
 use super::outlook::{ValidatedHost, ValidationAnswer, ValidationOrder, ValidationReport};
 use super::page::{POLICY, failed, frame, refused};
 use super::sessions::Visitor;
@@ -28,18 +30,27 @@ use crate::trace::clean;
 pub(super) struct ValidateForm {
     seal: String,
     #[serde(default)]
+    bearer: String,
+    #[serde(default)]
     to: String,
 }
 
 /// Validates a connector.
 pub(super) async fn validate(
     State(console): State<Console>,
-    visitor: Visitor,
+    mut visitor: Visitor,
     Path(name): Path<String>,
+    headers: HeaderMap,
     Form(form): Form<ValidateForm>,
 ) -> Response {
     if let Err(fault) = visitor.may_act(&form.seal) {
-        return refused(&visitor, &fault);
+        if !visitor.is_operator() || !visitor.has_typed(&form.bearer, &headers) {
+            return refused(&visitor, &fault);
+        }
+        // He has logged in again meanwhile: what he typed is not lost.
+        let typed = vec![(AUTHOR.to_owned(), form.bearer), ("to".to_owned(), form.to)];
+        visitor.kept = KeptForm::of_form(typed).map(Arc::new);
+        return connector::shown(&console, &visitor, &name, (StatusCode::FORBIDDEN, Some(EARLIER))).await;
     }
     let Some(place) = console.begin_trial(visitor.key) else {
         let why = "A validation of yours is under way, or there are too many at the moment. Try again when it is over.";
@@ -151,6 +162,8 @@ fn back(name: &str) -> String {
     html! { p { a href=(format!("/connectors/{name}")) { "To connector " (name) } } }.into_string()
 }
 
+/// What is said of a form of another session of the same bearer.
+const EARLIER: &str = "This form was of an earlier session, and nothing was validated. Send it again.";
 /// Steps that wait for whoever reads the page.
 const STEPS_WAITING_MAX: usize = 256;
 /// For the whole page: the listener cuts it off after 30 seconds.

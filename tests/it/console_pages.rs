@@ -304,6 +304,51 @@ async fn what_one_action_does_not_take_is_said_before_and_after() {
     scene.daemon.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validation_of_an_earlier_session_is_not_made_and_not_lost() {
+    let scene = Scene::start().await;
+    let (first, reader) = (scene.log_in(OPERATOR).await, scene.log_in(READER).await);
+    let (page, validate) = ("/connectors/bank", "/connectors/bank/validate");
+    let mut typed = hidden_fields(&scene.page(page, &first).await, validate);
+    typed.push(("to".to_owned(), "eve@bank.test".to_owned()));
+    let typed: Vec<(&str, &str)> = typed.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let send = async |cookie: &str, site: &str| {
+        let request = WebRequest::new("POST", validate).header("Cookie", cookie);
+        scene.send(request.header("Sec-Fetch-Site", site).form(&typed)).await
+    };
+    let filled = "name=\"to\" value=\"eve@bank.test\"";
+    // In another tab he has logged in again.
+    let second = scene.log_in(OPERATOR).await;
+    let again = send(&second, "same-origin").await;
+    let words = "This form was of an earlier session, and nothing was validated. Send it again.";
+    assert!(again.status == 403 && again.body.contains(words), "{}", again.body);
+    assert!(
+        again.body.contains(filled) && again.body.contains("Never in its present form."),
+        "{}",
+        again.body
+    );
+    // What another site sends, or another bearer, is shown to nobody.
+    for (cookie, site) in [(&second, "cross-site"), (&reader, "same-origin")] {
+        let refused = send(cookie, site).await;
+        assert!(refused.status == 403 && !refused.body.contains("eve@bank.test"), "{}", refused.body);
+    }
+
+    // The way through the login says it too, once.
+    let door = send("", "same-origin").await;
+    let mut handed = hidden_fields(&door.body, "/login");
+    handed.push(("token".to_owned(), OPERATOR.to_owned()));
+    let handed: Vec<(&str, &str)> = handed.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let back = scene.send(WebRequest::new("POST", "/login").form(&handed)).await;
+    assert_eq!(back.header("location"), Some(page), "{}", back.body);
+    let third = back.header("set-cookie").unwrap().split(';').next().unwrap();
+    let shown = scene.page(page, third).await;
+    let words = "Your session had ended before this was sent, and nothing was validated. Send it again.";
+    assert!(shown.contains(words) && shown.contains(filled), "{shown}");
+    let shown = scene.page(page, third).await;
+    assert!(!shown.contains("nothing was validated") && !shown.contains(filled), "{shown}");
+    scene.daemon.stop().await;
+}
+
 /// The hidden fields of the form that is sent to an address.
 pub(crate) fn hidden_fields(page: &str, action: &str) -> Vec<(String, String)> {
     let form = page.split_once(&format!("action=\"{action}\"")).unwrap().1.split_once("</form>").unwrap().0;
