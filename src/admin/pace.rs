@@ -1,5 +1,5 @@
-//! How much may be asked of the admin listener: of each bearer's requests so many a second and so many at a time, of wrong
-//! tokens so many at a time. Time is an argument.
+//! How much may be asked of the admin listener: of each bearer's requests so many a second and so many at a time, of those
+//! who have shown none so many at a time. Time is an argument.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct AdminPace {
     bearers: Mutex<HashMap<Arc<str>, BearerPace>>,
-    wrong: Mutex<RequestPlaces>,
+    strangers: Mutex<RequestPlaces>,
 }
 
 /// What a bearer has asked lately.
@@ -34,7 +34,7 @@ impl AdminPace {
     /// Nobody has asked anything yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { bearers: Mutex::default(), wrong: Mutex::default() }
+        Self { bearers: Mutex::default(), strangers: Mutex::default() }
     }
 
     /// A place for a request of this bearer.
@@ -59,10 +59,11 @@ impl AdminPace {
         Ok(place)
     }
 
-    /// A place to wait with a wrong token; `None`: enough wait, and the others need the connections.
+    /// A place for whoever has shown no token: to wait with a wrong one, or to have a form read that is to outlive its session;
+    /// `None`: enough are taken, and the others need the connections.
     #[must_use]
-    pub fn wrong_token(&self) -> Option<AdminPlace> {
-        lock(&self.wrong).take(WRONG_MAX)
+    pub fn stranger(&self) -> Option<AdminPlace> {
+        lock(&self.strangers).take(STRANGERS_MAX)
     }
 }
 
@@ -109,9 +110,9 @@ const EVERY: Duration = Duration::from_millis(50);
 const AHEAD_MAX: Duration = Duration::from_secs(10);
 /// A bearer's requests that are answered at the same time.
 const PLACES_MAX: usize = 8;
-/// Wrong tokens whose answer waits a second, fewer than the connections; further ones are refused at once. A token has 30
-/// characters at least: what this limits is what guessing costs us.
-const WRONG_MAX: usize = 16;
+/// Wrong tokens whose answer waits a second, and forms of nobody that are read, fewer than the connections; further ones are
+/// refused at once. A token has 30 characters at least: what this limits is what guessing costs us.
+const STRANGERS_MAX: usize = 16;
 /// How long a wrong token waits for its answer.
 pub const REFUSAL_DELAY: Duration = Duration::from_secs(1);
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
@@ -168,10 +169,10 @@ mod tests {
     #[test]
     fn guesses_wait_in_few_places() {
         let pace = AdminPace::new();
-        let waiting: Vec<_> = std::iter::from_fn(|| pace.wrong_token()).collect();
-        assert_eq!(waiting.len(), WRONG_MAX);
+        let waiting: Vec<_> = std::iter::from_fn(|| pace.stranger()).collect();
+        assert_eq!(waiting.len(), STRANGERS_MAX);
         drop(waiting);
-        assert!(pace.wrong_token().is_some());
+        assert!(pace.stranger().is_some());
     }
 
     #[test]

@@ -88,7 +88,7 @@ async fn authorise(State(site): State<AdminSite>, mut request: Request, next: Ne
         return answer;
     }
     site.monitored.refused();
-    let Some(_place) = site.pace.wrong_token() else {
+    let Some(_place) = site.pace.stranger() else {
         return slow_down(REFUSAL_DELAY, "too many requests have a wrong token");
     };
     tokio::time::sleep(REFUSAL_DELAY).await;

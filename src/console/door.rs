@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use axum::Form;
 use axum::body::to_bytes;
-use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, FromRequest as _, Query, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
 use axum::http::header::{
     ALLOW, CONTENT_TYPE, COOKIE, HOST, ORIGIN, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE,
 };
@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 use serde::Deserialize;
 
-use super::fields::{FormFields, value};
+use super::fields::{typed, value};
 use super::kept::{KeptForm, is_typed};
 use super::notice::ActionNotice;
 use super::page::{bare, escaped, failed, refused};
@@ -43,7 +43,9 @@ pub(super) struct SealForm {
 
 /// Lets a request pass that has a session. What no page answers is a page all the same.
 pub(super) async fn admit(State(console): State<Console>, mut request: Request, next: Next) -> Response {
-    let Some(visitor) = visitor(&console, request.headers()) else { return turned_away(request).await };
+    let Some(visitor) = visitor(&console, request.headers()) else {
+        return turned_away(&console, request).await;
+    };
     // A session asks no more than its token may.
     let _place = match console.enter(&visitor.token) {
         Ok(place) => place,
@@ -106,21 +108,30 @@ impl Console {
 }
 
 /// Leads whoever has no session to the door. What he typed into a form goes with him.
-async fn turned_away(mut request: Request) -> Response {
+async fn turned_away(console: &Console, request: Request) -> Response {
     let way = way_in(request.method(), request.uri());
     let path = request.uri().path();
     if request.method() != Method::POST || !is_typed(path) || is_of_another_site(request.headers()) {
         return Redirect::to(&way).into_response();
     }
     let next = page_of_form(path).to_owned();
-    DefaultBodyLimit::max(TYPED_BYTES_MAX).apply(&mut request);
-    let form = Form::<FormFields>::from_request(request, &()).await;
-    let Some(kept) = form.ok().and_then(|Form(fields)| KeptForm::of_form(fields)) else {
+    let Some(_place) = console.pace.stranger() else {
+        let why = "Too many forms without a session are being read. Try again in a moment.";
+        return too_many(console, DoorPage { next: Some(&next), kept: None }, why);
+    };
+    let Some(kept) = typed(request).await.and_then(KeptForm::of_form) else {
         return Redirect::to(&way).into_response();
     };
     let why = format!("{LOST} Log in as {}, and the form has it again.", clean(&kept.bearer));
     (StatusCode::UNAUTHORIZED, DoorPage { next: Some(&next), kept: Some(&kept) }.saying(Some(&why)))
         .into_response()
+}
+
+/// Says to whoever has shown no token that all places for such are taken.
+fn too_many(console: &Console, page: DoorPage<'_>, why: &str) -> Response {
+    console.outlook.limited();
+    let after = [(RETRY_AFTER, retry_after(REFUSAL_DELAY))];
+    (StatusCode::TOO_MANY_REQUESTS, after, page.saying(Some(why))).into_response()
 }
 
 /// Where whoever has no session goes. What a form sent is not sent again after the login: he gets the form's page again.
@@ -216,12 +227,8 @@ pub(super) fn naming_its_origin(mut page: Response) -> Response {
 }
 
 /// Begins a session, in place of the one that the browser had. Whoever has no token waits, so that guessing takes long.
-pub(super) async fn log_in(
-    State(console): State<Console>,
-    headers: HeaderMap,
-    form: Result<Form<FormFields>, FormRejection>,
-) -> Response {
-    let sent = form.ok().and_then(|Form(fields)| {
+pub(super) async fn log_in(State(console): State<Console>, headers: HeaderMap, request: Request) -> Response {
+    let sent = typed(request).await.and_then(|fields| {
         let token = fields.iter().find(|(name, _)| name == "token")?.1.clone();
         Some((token, value(&fields, "next").to_owned(), KeptForm::of_door(&fields)))
     });
@@ -239,11 +246,8 @@ pub(super) async fn log_in(
     let token = console.tokens.load().holder(token.trim());
     let Some(token) = token else {
         console.outlook.refused();
-        let Some(_place) = console.pace.wrong_token() else {
-            console.outlook.limited();
-            let why = "Too many wrong tokens are being tried. Try again in a moment.";
-            let after = [(RETRY_AFTER, retry_after(REFUSAL_DELAY))];
-            return (StatusCode::TOO_MANY_REQUESTS, after, page.saying(Some(why))).into_response();
+        let Some(_place) = console.pace.stranger() else {
+            return too_many(&console, page, "Too many wrong tokens are being tried. Try again in a moment.");
         };
         tokio::time::sleep(REFUSAL_DELAY).await;
         let why = "This is not one of the tokens of token_file.";
@@ -368,8 +372,6 @@ pub(super) fn is_ours(next: &str) -> bool {
 
 /// What is said to whoever sent a form without a session.
 const LOST: &str = "Your session had ended; what you sent was not done.";
-/// Octets of a form with much text, also where it goes through the door: each of its own may take three.
-pub(super) const TYPED_BYTES_MAX: usize = 392 << 10;
 /// What is said to a bearer who asks more than he may.
 const TOO_MUCH: &str = "Too much is asked with this token. Try again in a moment.";
 /// What the script of the overview sends when it keeps the page current.

@@ -23,8 +23,12 @@ impl KeptForm {
     pub(super) fn of_form(mut fields: FormFields) -> Option<Self> {
         let bearer = value(&fields, AUTHOR).to_owned();
         fields.retain(|(name, text)| !["seal", AUTHOR].contains(&&**name) && !text.is_empty());
-        let octets: usize = fields.iter().map(|(name, text)| name.len().saturating_add(text.len())).sum();
-        let fits = fields.len() <= FIELDS_MAX && octets <= TEXT_BYTES_MAX;
+        let octets = |size: fn(&str) -> usize| -> usize {
+            fields.iter().map(|(name, text)| size(name).saturating_add(size(text))).sum()
+        };
+        let fits = fields.len() <= FIELDS_MAX
+            && octets(str::len) <= TEXT_BYTES_MAX
+            && octets(shown_octets) <= SHOWN_BYTES_MAX;
         (fits && !bearer.is_empty()).then_some(Self { bearer, fields })
     }
 
@@ -48,6 +52,17 @@ impl KeptForm {
     }
 }
 
+/// How large a text is on a page, where some characters are written as names.
+fn shown_octets(text: &str) -> usize {
+    let octets = text.bytes().map(|octet| match octet {
+        b'"' => "&quot;".len(),
+        b'&' => "&amp;".len(),
+        b'<' | b'>' => "&lt;".len(),
+        _ => 1,
+    });
+    octets.sum()
+}
+
 /// The field of a form that says who types into it.
 pub(super) const AUTHOR: &str = "bearer";
 /// Before the names of these fields in the form of the door, which has its own.
@@ -55,6 +70,8 @@ const MARK: &str = "kept.";
 const FIELDS_MAX: usize = 32;
 /// As much as the page with the largest form takes.
 const TEXT_BYTES_MAX: usize = 112 << 10;
+/// As much as a page hands on of it.
+const SHOWN_BYTES_MAX: usize = 2 * TEXT_BYTES_MAX;
 
 #[cfg(test)]
 mod tests {
@@ -93,6 +110,13 @@ mod tests {
         assert_eq!(KeptForm::of_door(&fields(&[("token", "t"), ("bearer", "ada"), ("draft", "x")])), None);
         let large = "x".repeat(TEXT_BYTES_MAX);
         assert_eq!(of(&[("bearer", "ada"), ("draft", &large)]), None);
+        // A large draft has room, and one that the page would write many times as large has none.
+        let toml = "key = \"value\"\n".repeat(5_000);
+        assert!(of(&[("bearer", "ada"), ("draft", &toml)]).is_some());
+        let marks = "\"".repeat(64 << 10);
+        assert_eq!(of(&[("bearer", "ada"), ("draft", &marks)]), None);
+        let text = "<a href=\"x\">& \u{e4}</a>";
+        assert_eq!(shown_octets(text), html! { (text) }.into_string().len());
         let many: Vec<_> = (0..=FIELDS_MAX).map(|_| ("x", "y")).chain([("bearer", "ada")]).collect();
         assert_eq!(of(&many), None);
         for (path, typed) in [

@@ -7,6 +7,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
+use super::fields::TYPED_BYTES_MAX;
 use super::site::Console;
 use super::{
     bulk, certificates, connector, deeds, door, explain, message, overview, partners, queue, reports,
@@ -33,16 +34,13 @@ impl Console {
             .route("/reports", get(reports::report))
             .route(
                 "/explain",
-                get(explain::show).post(explain::ask).layer(DefaultBodyLimit::max(door::TYPED_BYTES_MAX)),
+                get(explain::show).post(explain::ask).layer(DefaultBodyLimit::max(TYPED_BYTES_MAX)),
             )
             .route("/settings", get(settings::settings))
             .route("/logout", post(door::log_out))
             .route_layer(from_fn_with_state(self.clone(), door::admit));
         Router::new()
-            .route(
-                "/login",
-                get(door::show).post(door::log_in).layer(DefaultBodyLimit::max(door::TYPED_BYTES_MAX)),
-            )
+            .route("/login", get(door::show).post(door::log_in).layer(DefaultBodyLimit::max(TYPED_BYTES_MAX)))
             .route("/assets/console.css", get(|| asset("text/css; charset=utf-8", CONSOLE_STYLE)))
             .route("/assets/console.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
             .merge(guarded)

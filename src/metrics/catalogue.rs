@@ -181,7 +181,7 @@ declare! {
     ADMIN_REFUSED: Counter = "sealpost_admin_requests_refused", [],
         "Requests to the admin listener without a valid token.";
     ADMIN_LIMITED: Counter = "sealpost_admin_requests_limited", [],
-        "Requests to the admin listener that were refused since the bearer of their token asks too much.";
+        "Requests to the admin listener that were refused since their bearer, or those without a token, ask too much.";
     ADMIN_CROWDED: Counter = "sealpost_admin_connections_closed", [],
         "Connections to the admin listener that were closed because all were taken: no whole request had come, or the answer was not read.";
     GENERATION: Gauge = "sealpost_config_generation", [],

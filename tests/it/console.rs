@@ -1,5 +1,7 @@
 //! The console of the shipped program: who gets in, what its pages say, and that no page of another site acts by it.
 
+use tokio::io::AsyncWriteExt as _;
+
 use crate::console_pages::hidden_fields;
 use crate::peer::browser::{WebAnswer, WebRequest, encoded};
 use crate::peer::client::Client;
@@ -468,6 +470,47 @@ async fn what_was_typed_outlives_the_session_for_whoever_typed_it() {
     let handed = hidden_fields(&validate.body, "/login");
     let next = handed.iter().find(|(name, _)| name == "next").map(|(_, value)| &**value);
     assert_eq!((validate.status, next), (401, Some("/connectors/bank")), "{}", validate.body);
+    scene.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_without_a_session_has_much_read() {
+    let scene = Scene::start().await;
+    let typed = [("bearer", "ada"), ("draft", DRAFT)];
+    let send = async || scene.send(WebRequest::new("POST", "/explain").form(&typed)).await;
+    assert_eq!(send().await.status, 401);
+    // As many forms as are read at a time, none of which comes to its end.
+    let head = "POST /explain HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+                Content-Length: 300000\r\n\r\nbearer=ada&draft=";
+    let mut slow = Vec::new();
+    for _ in 0..16 {
+        let mut stream = tokio::net::TcpStream::connect(scene.daemon.at("admin")).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    let full = async || Some(send().await).filter(|answer| answer.status != 401);
+    let refused = eventually("no place is left", LONG, full).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")), "{}", refused.body);
+    assert!(refused.body.contains("Too many forms without a session are being read."), "{}", refused.body);
+    // Whoever has a token comes in all the same.
+    scene.log_in(READER).await;
+    drop(slow);
+    eventually("a place", LONG, async || (send().await.status == 401).then_some(())).await;
+
+    // What is no form of ours is not even taken apart, and what comes back is hardly more than what was sent.
+    let many = vec![("a", ""); 2_000];
+    for path in ["/explain", "/login"] {
+        let many = [&many[..], &[("bearer", "ada"), ("token", "x"), ("draft", DRAFT)]].concat();
+        let answer = scene.send(WebRequest::new("POST", path).form(&many)).await;
+        assert!([303, 400].contains(&answer.status) && answer.body.len() < 4_096, "{}", answer.head);
+    }
+    let (toml, marks) = ("key = \"value\"\n".repeat(4_700), "\"".repeat(100 << 10));
+    for (draft, status) in [(toml, 401), (marks, 303)] {
+        let fields = [("bearer", "ada"), ("draft", &*draft)];
+        let answer = scene.send(WebRequest::new("POST", "/explain").form(&fields)).await;
+        assert_eq!(answer.status, status, "{}", answer.head);
+        assert!(answer.body.len() < 3 * draft.len(), "{} octets come back", answer.body.len());
+    }
     scene.daemon.stop().await;
 }
 
