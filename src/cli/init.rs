@@ -28,6 +28,7 @@ use super::print::{complain, say, say_json};
 use crate::config::{self, Faults};
 use crate::connector::SmartHost;
 use crate::mail::{Clock, Domain};
+use crate::tls::in_shell;
 
 /// What `init` takes. What it has to know and no flag says is asked on the terminal.
 #[derive(Debug, clap::Args)]
@@ -276,9 +277,10 @@ fn report(args: &InitArgs, done: &WrittenSetUp) {
                 "\nThe console is at http://{address}/ on this machine; log in with the token in {tokens}."
             ),
             ConsolePlace::Socket(path) => format!(
-                "\nThe console is at the socket {path}: `ssh -L 9925:{path} HOST` brings it to http://127.0.0.1:9925/ on \
+                "\nThe console is at the socket {path}: `ssh -L {forward} root@HOST` brings it to http://127.0.0.1:9925/ on \
                  your desk;\nlog in with the token in {tokens}.",
-                path = path.display()
+                path = path.display(),
+                forward = in_shell(&format!("9925:{}", path.display()))
             ),
         });
     }
@@ -287,7 +289,11 @@ fn report(args: &InitArgs, done: &WrittenSetUp) {
 /// The commands that come next: check, start, a first message, its way.
 fn next_steps(args: &InitArgs, done: &WrittenSetUp) -> Vec<String> {
     let usual = done.file == Path::new(CONFIG_FILE);
-    let named = if usual { String::new() } else { format!(" --config {}", done.file.display()) };
+    let named = if usual {
+        String::new()
+    } else {
+        format!(" --config {}", in_shell(&done.file.display().to_string()))
+    };
     let (check, start) = if usual {
         // As the user that runs it, so that a file that it can't read is found now. Containers have no systemd.
         let start = if Path::new(SYSTEMD).is_dir() { "systemctl enable --now sealpost" } else { START };
@@ -302,7 +308,7 @@ fn next_steps(args: &InitArgs, done: &WrittenSetUp) -> Vec<String> {
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
             ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
         };
-        let to = &done.postmaster;
+        let to = in_shell(&done.postmaster);
         let port = address.port();
         // The null reverse-path is nobody's, so that it is admitted from anywhere.
         next.push(format!("swaks --server {host} --port {port} --tls --from '<>' --to {to}"));

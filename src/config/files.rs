@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Statx, StatxFlags, statx};
@@ -27,6 +27,23 @@ pub(super) fn read(path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
 /// Whether there is a folder.
 pub(super) fn is_folder(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.is_dir())
+}
+
+/// Whether it is certain that there is no folder.
+pub(super) fn is_no_folder(path: &Path) -> bool {
+    let gone = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+    std::fs::metadata(path).map_or_else(|fault| gone.contains(&fault.kind()), |found| !found.is_dir())
+}
+
+/// Whether something else than a socket is at a path. A link is, too: no socket can be made there.
+pub(super) fn is_no_socket(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket())
+}
+
+/// Whether a path is one of a folder, however the two are written.
+pub(super) fn is_in(path: &Path, folder: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    path.parent().and_then(real).is_some_and(|parent| real(folder) == Some(parent))
 }
 
 /// Whether users other than the owner and the group can read a file.

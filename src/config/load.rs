@@ -12,7 +12,7 @@ use super::check::{self, CheckedFile};
 use super::dates::DatedMaterials;
 use super::fault::{Fault, Faults, Report};
 use super::files::FILE_BYTES_MAX;
-use super::files::{apart, is_folder, read};
+use super::files::{apart, is_folder, is_in, is_no_folder, is_no_socket, read};
 use super::keys::OneOrMany;
 use super::materials::{self, Materials};
 use super::verdict::{JudgedFile, ProfileVerdict};
@@ -122,7 +122,7 @@ fn read_text(
     let checked = check::check(&file, &materials.revisions, &mut report);
     if let Some(checked) = &checked {
         check_data_dir(&file, checked, reach, &mut report);
-        check_admin_socket(&file, reach.base(), &mut report);
+        check_admin_socket(&file, checked, reach, &mut report);
     }
     if let Some(checked) = checked.as_ref().filter(|_| report.is_clean()) {
         never::find(&file, checked, &mut report);
@@ -173,16 +173,61 @@ fn check_data_dir(file: &schema::File, checked: &CheckedFile, reach: FileReach<'
     }
 }
 
-/// Reports a path of the admin listener's socket that no socket can have.
-fn check_admin_socket(file: &schema::File, base: &Path, report: &mut Report<'_>) {
+/// Reports a path of the admin listener's socket that no socket can have, or not as things are; the latter is not looked at for
+/// a draft.
+fn check_admin_socket(
+    file: &schema::File,
+    checked: &CheckedFile,
+    reach: FileReach<'_>,
+    report: &mut Report<'_>,
+) {
     let Some(written) = &file.admin.socket else { return };
-    let path = base.join(written.get_ref());
-    if written.get_ref().is_empty() {
-        report.fault(written.span(), "socket is empty; write a path, as \"/run/sealpost/admin.sock\"");
+    let (text, place) = (written.get_ref().as_str(), written.span());
+    let (path, data_dir) = (reach.base().join(text), data_dir(checked, reach.base()));
+    let is_control = path == data_dir.join(CONTROL_SOCKET)
+        || (matches!(reach, FileReach::Files(_))
+            && is_in(&path, &data_dir)
+            && path.ends_with(CONTROL_SOCKET));
+    if text.is_empty() {
+        report.fault(place, "socket is empty; write a path, as \"/run/sealpost/admin.sock\"");
+    } else if text.contains('\0') {
+        report.fault(place, "socket has a NUL, which no path can have; write it without");
+    } else if matches!(text.rsplit('/').next(), Some("" | "." | "..")) {
+        let folder = Some(text.trim_end_matches('/')).filter(|folder| !folder.is_empty());
+        let words = format!(
+            "socket = \"{text}\" names a folder; write the path of the socket in it, as \"{}/admin.sock\"",
+            folder.unwrap_or("/run/sealpost")
+        );
+        report.fault(place, words);
+    } else if is_control {
+        let words = format!("{} is the control socket, which is another; write another path", path.display());
+        report.fault(place, words);
     } else if !check::socket_path_fits(&path) {
         let words = format!("{} is too long for a socket's path; write a shorter one", path.display());
-        report.fault(written.span(), words);
+        report.fault(place, words);
+    } else if matches!(reach, FileReach::Files(_))
+        && let Some(obstacle) = socket_obstacle(&path)
+    {
+        report.warn(place, obstacle);
     }
+}
+
+/// What keeps the daemon from making its socket at a path, if anything does.
+fn socket_obstacle(path: &Path) -> Option<String> {
+    if is_no_socket(path) {
+        return Some(format!(
+            "something that is no socket is there: {}; move it away, or write another path",
+            path.display()
+        ));
+    }
+    // What is below /run is made at the start: by the service manager, for instance.
+    let folder = path.parent().filter(|_| !["/run", "/var/run"].iter().any(|run| path.starts_with(run)))?;
+    is_no_folder(folder).then(|| {
+        format!(
+            "{} is not a folder, and the daemon makes none for its socket; make it so that the daemon's user can write it",
+            folder.display()
+        )
+    })
 }
 
 /// `data_dir` of a configuration. Errors elsewhere in the file, or in files that it names, do not matter: a daemon may

@@ -75,7 +75,7 @@ impl ForeignForm {
 
 impl fmt::Display for ForeignFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let from = quoted(&self.file);
+        let from = in_shell(&self.file.display().to_string());
         write!(f, "{}: it is {}, ", self.file.display(), self.form.name())?;
         let (command, extension) = match (self.form, self.wanted) {
             (ForeignForm::Certificate | ForeignForm::Pkcs7 { .. }, MaterialKind::Key) => {
@@ -97,7 +97,7 @@ impl fmt::Display for ForeignFile {
             }
             (ForeignForm::Key, MaterialKind::Key) => (format!("pkey -inform DER -in {from}"), "key"),
         };
-        let to = quoted(&target(&self.file, extension));
+        let to = in_shell(&target(&self.file, extension).display().to_string());
         write!(f, "and must be PEM; convert it: openssl {command} -out {to}")?;
         if self.form == ForeignForm::Pfx {
             f.write_str(" (with -legacy, if it comes from an old Windows)")?;
@@ -112,11 +112,15 @@ fn target(file: &Path, extension: &str) -> PathBuf {
     if named == file { file.with_extension("pem") } else { named }
 }
 
-/// A path as a shell takes it.
-fn quoted(file: &Path) -> String {
-    let text = file.display().to_string();
+/// A word as a shell takes it.
+#[must_use]
+pub fn in_shell(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+@:".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 /// The content of a DER SEQUENCE (X.690 §8.1).

@@ -33,7 +33,7 @@ pub use client::{ClientSettings, ClientSetup, KeyShares};
 pub use crl::{ListEnd, ListFault, RevocationList};
 pub use describe::{CertificateLine, describe};
 pub use fault::{TlsFault, handshake_fault, late_fault, outdated_hello};
-pub use form::{ForeignFile, ForeignForm, MaterialKind};
+pub use form::{ForeignFile, ForeignForm, MaterialKind, in_shell};
 pub use partners::{Partners, SeenCertificate};
 pub use pem::{Identity, IdentityWarning, parse_chain, read_chain};
 pub use referral::{Referral, ReferralKind, referrals};

@@ -251,6 +251,30 @@ fn the_console_may_be_a_socket() {
 }
 
 #[test]
+fn a_socket_of_the_console_is_a_path_that_a_shell_and_the_daemon_take() {
+    let home = Home::new();
+    let with =
+        |path: &str| init(home.path(), &ANSWERS, &["--mailbox-host", "mail.contoso.test", "--console", path]);
+    for path in ["/", "/run/sealpost/", &home.path().join("data/control.sock").display().to_string()] {
+        let done = with(path);
+        assert_eq!(done.status.code(), Some(78), "{path}: {}", said(&done));
+        assert!(
+            said(&done).contains("nothing was written") && names(home.path()).is_empty(),
+            "{}",
+            said(&done)
+        );
+    }
+    let path = home.path().join("my admin.sock").display().to_string();
+    let done = with(&path);
+    let words = format!("`ssh -L '9925:{path}' root@HOST` brings it");
+    assert!(done.status.success() && said(&done).contains(&words), "{}", said(&done));
+    let spaced = home.path().join("a b");
+    let done = init(&spaced, &ANSWERS, &["--mailbox-host", "mail.contoso.test"]);
+    let words = format!("sealpost check --config '{}'", spaced.join("sealpost.toml").display());
+    assert!(done.status.success() && said(&done).contains(&words), "{}", said(&done));
+}
+
+#[test]
 fn the_answers_of_the_installation_page_make_a_configuration() {
     let home = Home::new();
     let page = std::fs::read_to_string(repository().join("docs/install.md")).unwrap();

@@ -13,6 +13,7 @@ use crate::peer::daemon::Daemon;
 use crate::peer::mint::Kind;
 use crate::peer::sink::{Manner, Sink, SinkTls};
 use crate::peer::site::{ADMIN, IDENTITY, OPPORTUNISTIC, QUICK, Site, outbound};
+use crate::peer::tools::said;
 use crate::peer::{LONG, eventually, mix, within};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -320,6 +321,12 @@ fn what_the_admin_listener_needs_is_checked() {
         (ADMIN.replace("\"127.0.0.1:0\"", "\"127.0.0.1:0\"\nsocket = \"\""), good, "socket is empty"),
         (ADMIN.replace("listen = \"127.0.0.1:0\"", &long), good, "write a shorter one"),
         ("[admin]\nsocket = \"one.sock\"\n".to_owned(), good, "needs token_file"),
+        (socket("/"), good, "socket = \"/\" names a folder"),
+        (socket("run/"), good, "names a folder; write the path of the socket in it, as \"run/admin.sock\""),
+        (socket("run/.."), good, "names a folder"),
+        (socket("a\\u0000b"), good, "has a NUL"),
+        (socket("data/control.sock"), good, "is the control socket"),
+        (socket("./data//control.sock"), good, "is the control socket"),
         (ADMIN.to_owned(), None, "can't be read"),
         (ADMIN.to_owned(), Some((TOKEN, 0o644)), "chmod 640"),
         (ADMIN.to_owned(), Some(("secret", 0o600)), "at least 30 characters"),
@@ -329,4 +336,51 @@ fn what_the_admin_listener_needs_is_checked() {
         assert!(!ok && text.contains(words), "{words}: {text}");
         assert!(!text.contains("secret\"") && !text.contains(TOKEN), "a token is shown: {text}");
     }
+}
+
+/// An admin listener on a socket.
+fn socket(path: &str) -> String {
+    format!("[admin]\nsocket = \"{path}\"\ntoken_file = \"tokens\"\n\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_can_not_be_made_as_things_are_is_a_warning() {
+    let site = Site::new();
+    site.write_tokens(&format!("{TOKEN}\n"));
+    let home = site.home.path();
+    std::fs::create_dir(home.join("folder")).unwrap();
+    std::fs::write(home.join("file"), "mine").unwrap();
+    std::os::unix::fs::symlink("nowhere", home.join("link")).unwrap();
+    std::os::unix::fs::symlink("data", home.join("alias")).unwrap();
+    std::fs::create_dir(home.join("data")).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(home.join("left.sock")).unwrap());
+    for (path, words) in [
+        ("folder", "something that is no socket is there"),
+        ("file", "something that is no socket is there"),
+        ("link", "something that is no socket is there"),
+        ("none/admin.sock", "none is not a folder"),
+        ("file/admin.sock", "file is not a folder"),
+        ("left.sock", ""),
+        ("data/other-control.sock", ""),
+        ("folder/new.sock", ""),
+        // Made by the service manager at the start.
+        ("/run/none-such-as-this/admin.sock", ""),
+    ] {
+        site.configure(&socket(path));
+        let checked = site.home.run(&["check"], &[]);
+        let told = said(&checked);
+        assert!(checked.status.success(), "{path}: {told}");
+        let told: Vec<&str> = told.lines().filter(|line| line.contains("warning: ")).collect();
+        let told = told.join("\n");
+        assert_eq!(told.contains("socket"), !words.is_empty(), "{path}: {told}");
+        assert!(told.contains(words), "{path}: {told}");
+        // A draft looks at no file.
+        let text = std::fs::read_to_string(site.home.config()).unwrap();
+        let config = sealpost::config::load(&site.home.config()).unwrap();
+        let draft = config.draft(&text, std::path::Path::new("draft")).unwrap();
+        assert!(!draft.warnings.iter().any(|one| one.message.contains("socket")), "{:?}", draft.warnings);
+    }
+    site.configure(&socket("alias/control.sock"));
+    let text = said(&site.home.run(&["check"], &[]));
+    assert!(text.contains("is the control socket"), "{text}");
 }
