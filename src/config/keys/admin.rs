@@ -28,7 +28,7 @@ section! {
         meaning: "The path of a Unix socket where the same is served, besides `listen` or instead.",
         explanation: "The daemon makes it, so its folder must be there and the daemon's user may write it; that user and its \
             group may open it. It is the way out of a container, and other users of the machine can't reach it at all: \
-            `ssh -L 9925:/run/sealpost/admin.sock gateway.example` brings the console to your desk. A socket that a process \
+            `ssh -L 9925:/run/sealpost/admin.sock root@gateway.example` brings the console to your desk. A socket that a process \
             has left which died is replaced. Errors: the path has more than 107 octets; it is empty, has a NUL, or names a folder; it is that \
             of the control socket. Warnings: something that is no socket is there; its folder is missing (below `/run` it \
             may be made at the start).",
