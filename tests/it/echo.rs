@@ -30,7 +30,6 @@ async fn hand(client: &mut Client, from: &str, to: &[&str], header: &str) -> u16
     client.say(&format!("{header}Subject: buy this\r\n\r\nbuy that\r\n.")).await.code
 }
 
-/// Waits for a line of the log.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partner_over_tls_learns_what_we_saw_and_what_to_expect() {
     let site = Site::new();
