@@ -60,6 +60,16 @@ struct LostReports {
     to: String,
 }
 
+/// Reports that can't be queued yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct WaitingReports {
+    /// `None`: none have been begun.
+    days: Option<(i64, i64)>,
+    to: String,
+    partner: Option<Arc<str>>,
+    why: String,
+}
+
 /// Why reports wait.
 #[derive(Debug, thiserror::Error)]
 enum ReportTrouble {
@@ -91,6 +101,8 @@ pub(super) struct ReportDesk {
 /// Mails them.
 pub(super) struct ReportLoop {
     memory: ReportMemory,
+    /// What the last try has left waiting, and is in the log.
+    waiting: Vec<WaitingReports>,
     data_dir: PathBuf,
     reloader: Arc<Reloader>,
     live: Arc<LiveTable>,
@@ -123,7 +135,8 @@ impl ReportStart {
         let (memory, data_dir) = (self.memory, self.data_dir);
         let (reloader, live) = (Arc::clone(reloader), Arc::clone(live));
         let (spool, scheduler) = (Arc::clone(spool), Arc::clone(scheduler));
-        let mailing = ReportLoop { memory, data_dir, reloader, live, spool, scheduler, asked };
+        let waiting = Vec::new();
+        let mailing = ReportLoop { memory, waiting, data_dir, reloader, live, spool, scheduler, asked };
         (Arc::new(ReportDesk { asks }), mailing)
     }
 }
@@ -190,22 +203,25 @@ impl ReportLoop {
         if memory != self.memory {
             let before = std::mem::replace(&mut self.memory, memory);
             if let Err(fault) = self.save() {
-                tracing::error!(fault = %ReportTrouble::from(fault), days = self.days(), "reports wait");
+                let waiting = WaitingReports::all(&self.memory, &fault.into());
                 self.memory = before;
+                self.note(vec![waiting]);
                 return RETRY;
             }
             LostReports::between(&before, step.round).iter().for_each(LostReports::tell);
         }
-        if let Err(fault) = self.finish(settings).await {
-            tracing::error!(%fault, days = self.days(), "reports wait");
+        let waiting = self.finish(settings).await;
+        self.note(waiting);
+        if !self.waiting.is_empty() {
             return RETRY;
         }
         step.next.map_or(REST, |next| next.since(now).min(REST))
     }
 
-    /// The days of the reports that have been begun.
-    fn days(&self) -> Option<String> {
-        self.memory.begun.as_ref().map(|begun| days_in_words((begun.round.first, begun.round.last)))
+    /// Logs what has not been waiting for the same reason since the last try.
+    fn note(&mut self, waiting: Vec<WaitingReports>) {
+        waiting.iter().filter(|one| !self.waiting.contains(one)).for_each(WaitingReports::tell);
+        self.waiting = waiting;
     }
 
     fn planned(&self, round: ReportRound, settings: &ReportSettings) -> BegunReports {
@@ -219,19 +235,21 @@ impl ReportLoop {
         BegunReports { round, mails: settings.addressees.iter().map(plan).collect() }
     }
 
-    /// Queues what has been begun and is not queued.
-    async fn finish(&mut self, settings: &ReportSettings) -> Result<(), ReportTrouble> {
-        let Some(begun) = self.memory.begun.clone() else { return Ok(()) };
+    /// Queues what has been begun and is not queued; returns what still waits.
+    async fn finish(&mut self, settings: &ReportSettings) -> Vec<WaitingReports> {
+        let Some(begun) = self.memory.begun.clone() else { return Vec::new() };
         let days = (begun.round.first, begun.round.last);
-        let sums = self.sums(days).await?;
-        let mut trouble = None;
+        let sums = match self.sums(days).await {
+            Ok(sums) => sums,
+            Err(fault) => return vec![WaitingReports::all(&self.memory, &fault)],
+        };
+        let mut waiting = Vec::new();
         for (place, mail) in begun.mails.iter().enumerate().filter(|(_, mail)| !mail.queued) {
             let queued = match self.queue_planned((&sums, days), settings, mail).await {
                 Ok(queued) => queued,
                 // Whoever is not concerned does not wait for it.
                 Err(fault) => {
-                    tracing::error!(to = mail.to, %fault, "a report is not queued");
-                    trouble = Some(fault);
+                    waiting.push(WaitingReports::one(days, mail, &fault));
                     continue;
                 }
             };
@@ -246,12 +264,11 @@ impl ReportLoop {
                 self.scheduler.offer(leased);
             }
         }
-        if let Some(fault) = trouble {
-            return Err(fault);
+        if waiting.is_empty() {
+            self.memory.begun = None;
+            self.save_or_warn();
         }
-        self.memory.begun = None;
-        self.save_or_warn();
-        Ok(())
+        waiting
     }
 
     /// Puts one of these into the spool; `None`: it is there already, or nobody gets it any more.
@@ -267,15 +284,8 @@ impl ReportLoop {
         let Some(addressee) = settings.addressees.iter().find(|one| !there && mail.is_for(one)) else {
             return Ok(None);
         };
-        match self.queue(made_of, (settings, addressee), mail.id).await {
-            Ok((_, leased)) => Ok(Some(leased)),
-            Err(fault @ ReportTrouble::Unserved) => {
-                let (to, days) = (&addressee.to, days_in_words(made_of.1));
-                tracing::error!(%to, days, "a report can't be mailed: {fault}");
-                Ok(None)
-            }
-            Err(fault) => Err(fault),
-        }
+        let (_, leased) = self.queue(made_of, (settings, addressee), mail.id).await?;
+        Ok(Some(leased))
     }
 
     /// Mails the last whole period to all, whatever is due. One who can't be mailed to is in nobody's way.
@@ -353,6 +363,29 @@ impl ReportLoop {
 impl PlannedReport {
     fn is_for(&self, addressee: &ReportAddressee) -> bool {
         self.to == addressee.to.as_str() && self.partner == addressee.partner
+    }
+}
+
+impl WaitingReports {
+    fn all(memory: &ReportMemory, fault: &ReportTrouble) -> Self {
+        let days = memory.begun.as_ref().map(|begun| (begun.round.first, begun.round.last));
+        Self { days, to: "all".to_owned(), partner: None, why: fault.to_string() }
+    }
+
+    fn one(days: (i64, i64), mail: &PlannedReport, fault: &ReportTrouble) -> Self {
+        let (to, partner) = (mail.to.clone(), mail.partner.clone());
+        Self { days: Some(days), to, partner, why: fault.to_string() }
+    }
+
+    fn tell(&self) {
+        let (days, partner) = (self.days.map(days_in_words), self.partner.as_deref());
+        tracing::error!(
+            days,
+            to = self.to,
+            partner,
+            fault = self.why,
+            "reports are not queued yet, and are tried again"
+        );
     }
 }
 

@@ -68,6 +68,11 @@ impl Office {
         daemon.queue_empty().await;
     }
 
+    async fn partner_has(&self, reports: usize) {
+        let enough = |log: &Log| log.arrived.iter().filter(|one| is_report(one)).count() >= reports;
+        self.partner.until(&format!("{reports} reports of the partner's"), LONG, enough).await;
+    }
+
     fn reports(&self) -> (usize, usize) {
         let of = |sink: &Sink| sink.arrived().iter().filter(|one| is_report(one)).count();
         (of(&self.ours), of(&self.partner))
@@ -131,10 +136,7 @@ async fn each_report_is_mailed_once_whatever_ends_in_between() {
     daemon.kill().await;
     office.set_state(&json!({ "mark": round, "begun": { "round": days, "mails": [planned] } }));
     let daemon = office.start().await;
-    office
-        .partner
-        .until("the other report", LONG, |log| log.arrived.iter().filter(|one| is_report(one)).count() >= 2)
-        .await;
+    office.partner_has(2).await;
     office.mail(&daemon, "third").await;
     assert_eq!(office.reports(), (1, 2));
 }
@@ -191,9 +193,9 @@ async fn one_report_that_cannot_be_queued_keeps_no_other_back() {
     ] {
         assert!(words.contains(&line), "{line}\n{words}");
     }
-    let both = |log: &Log| log.arrived.iter().filter(|one| is_report(one)).count() == 2;
-    office.partner.until("both of the partner's", LONG, both).await;
+    office.partner_has(2).await;
     daemon.stop().await;
+    assert_eq!(office.reports(), (0, 2));
 
     // So it is with those that are due: the partner's own is mailed, and the other one waits.
     office.age();
@@ -202,12 +204,33 @@ async fn one_report_that_cannot_be_queued_keeps_no_other_back() {
     due["mark"]["until"] = json!(due["mark"]["until"].as_i64().unwrap() - 7);
     office.set_state(&due);
     let daemon = office.start().await;
-    let three = |log: &Log| log.arrived.iter().filter(|one| is_report(one)).count() == 3;
-    office.partner.until("the one that is due", LONG, three).await;
-    daemon.logged_line(&["a report is not queued", "to=ciso@ops.test", "not for him"]).await;
+    office.partner_has(3).await;
+    let waiting = ["reports are not queued yet", "to=ciso@ops.test", "not for him"];
+    daemon.logged_line(&waiting).await;
+    assert_eq!(office.reports(), (0, 3));
     let waits = office.state()["begun"]["mails"].clone();
     assert_eq!((&waits[0]["queued"], &waits[1]["queued"]), (&json!(false), &json!(true)), "{waits}");
+
+    // What is due is tried again before each answer, so at least once between these two, and logged once.
+    for asked in 1..=2 {
+        assert_eq!(daemon.command(&["report", "mail", "--now"]).await.status.code(), Some(1));
+        daemon.logged_times("a report is not queued", asked).await;
+    }
+    assert_eq!(daemon.log().matches(waiting[0]).count(), 1, "{}", daemon.log());
+
+    // A reload tries it again at once.
+    rusqlite::Connection::open(office.data("spool.sqlite"))
+        .unwrap()
+        .execute_batch("DROP TRIGGER refuse")
+        .unwrap();
+    daemon.ask(&["reload"]).await;
+    let ours = one_report(&office.ours).await;
+    check(&ours, "ciso@ops.test", "mail with all partners");
+    let noted = async || (office.state()["begun"] == Value::Null).then_some(());
+    eventually("the end of these reports", LONG, noted).await;
+    office.partner_has(5).await;
     daemon.stop().await;
+    assert_eq!(office.reports(), (1, 5));
 }
 
 #[tokio::test(flavor = "multi_thread")]
