@@ -27,7 +27,7 @@ pub(super) enum GuestStage {
     Sending,
     /// It is carried out: nobody takes its place.
     Heard,
-    /// The answer is there, and the client has had time to read it.
+    /// Its answer is there; the client gives way if it has not read it in time.
     Answered,
 }
 

@@ -191,8 +191,8 @@ fn lock(book: &SharedBook) -> MutexGuard<'_, GuestBook<CancellationToken>> {
     book.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The body of a request, which tells the book when it is whole, or when nobody wants more of it: a handler that has what it
-/// needs drops it, and carries the request out.
+/// The body of a request, which tells the book when nobody wants more of it: a handler that has what it needs drops it, and
+/// carries the request out.
 struct HeardBody {
     body: Incoming,
     guest: Arc<AdminGuest>,
@@ -200,14 +200,8 @@ struct HeardBody {
 
 impl HeardBody {
     fn new(body: Incoming, guest: Arc<AdminGuest>) -> Self {
-        let heard = Self { body, guest };
-        heard.note();
-        heard
-    }
-
-    fn note(&self) {
-        let stage = if self.body.is_end_stream() { GuestStage::Heard } else { GuestStage::Sending };
-        self.guest.reach(stage);
+        guest.reach(if body.is_end_stream() { GuestStage::Heard } else { GuestStage::Sending });
+        Self { body, guest }
     }
 }
 
@@ -225,13 +219,7 @@ impl Body for HeardBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        match &polled {
-            Poll::Ready(None) => self.guest.reach(GuestStage::Heard),
-            Poll::Ready(Some(_)) => self.note(),
-            Poll::Pending => {}
-        }
-        polled
+        Pin::new(&mut self.body).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {
