@@ -105,7 +105,7 @@ impl<'a> Selection<'a> {
         line: &RecordedLine<'_>,
     ) -> Option<(RecordedEvent, Option<DecisionRecord>)> {
         let event = read(line)?;
-        if OF_THE_SITE.contains(&event.event.as_str()) {
+        if is_of_the_site(&event.event) {
             return Some((event, None));
         }
         let is_shown = match self.owner(&event, line) {
@@ -203,6 +203,11 @@ impl KnownDecision {
     }
 }
 
+/// Whether an event is one of the relay itself, which names nobody.
+pub(super) fn is_of_the_site(event: &str) -> bool {
+    ["started", "stopped"].contains(&event)
+}
+
 fn read(line: &RecordedLine<'_>) -> Option<RecordedEvent> {
     serde_json::from_str(line.line).ok()
 }
@@ -210,8 +215,6 @@ fn read(line: &RecordedLine<'_>) -> Option<RecordedEvent> {
 const ACCEPTED: &str = "accepted";
 /// Events about a connector that need no decision. The words of others are for the site itself.
 const UNDECIDED: [&str; 5] = ["override", "validated", "partner-changed", "deferred", "failed"];
-/// Events of the relay itself, which name nobody.
-const OF_THE_SITE: [&str; 2] = ["started", "stopped"];
 /// Decisions that are kept in memory, a few KiB each.
 const DECISIONS_MAX: usize = 4_096;
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::fault::ExportFault;
 use super::folder::PackageFolder;
 use super::scope::{ExportScope, ScopeConnector};
-use super::select::SelectionGaps;
+use super::select::{SelectionGaps, is_of_the_site};
 use super::verify::Verification;
 use crate::console::DayOfMail;
 use crate::mail::{UnixMillis, rfc3339};
@@ -193,7 +193,7 @@ impl EventTable {
     /// Takes an event in.
     pub(super) fn add(&mut self, at: UnixMillis, event: TracedEvent) -> Result<(), ExportFault> {
         self.row(&cells(&event))?;
-        if ["started", "stopped"].contains(&event.event.as_str()) {
+        if is_of_the_site(&event.event) {
             self.ran(at, &event);
             return Ok(());
         }
